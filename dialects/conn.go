@@ -1,0 +1,74 @@
+package dialects
+
+import (
+	"context"
+	"errors"
+)
+
+// DB is a transport: a source of connections. Implementations are safe for
+// concurrent use.
+type DB interface {
+	// Conn returns a connection that no one else uses until it is released.
+	// It waits no longer than ctx. Its errors mean that nothing was sent.
+	Conn(ctx context.Context) (Conn, error)
+}
+
+// Joiner is implemented by transports that can run statements inside a
+// transaction that the caller owns.
+type Joiner interface {
+	// Join wraps the caller's transaction or connection. It fails, naming the
+	// types it takes, when tx is of another type.
+	Join(tx any) (Querier, error)
+}
+
+// Querier runs statements on one connection. It is not safe for concurrent
+// use. A statement is sent at most once: an implementation never repeats one,
+// and never runs it on a layer that could.
+//
+// Implementations must not keep args or change its elements after the call
+// returns (for Query: after the rows are closed).
+type Querier interface {
+	// Query runs a statement that returns rows. The caller closes them. An
+	// error of the statement may come from Query or from Rows.Err.
+	Query(ctx context.Context, text string, args []any) (Rows, error)
+	// Exec runs a statement that returns no rows.
+	Exec(ctx context.Context, text string, args []any) (Result, error)
+}
+
+// Conn is a [Querier] that owns its connection and controls transactions.
+type Conn interface {
+	Querier
+	// Begin opens a transaction with the given text.
+	Begin(ctx context.Context, text string) error
+	// Commit commits. It returns [ErrRolledBack] when the server answered that
+	// it rolled back instead.
+	Commit(ctx context.Context) error
+	// Rollback ends the transaction without effect.
+	Rollback(ctx context.Context) error
+	// Release gives the connection back. With discard it is closed instead: its
+	// state is unknown, a transaction may be open. Release is called once.
+	Release(discard bool)
+}
+
+// Rows is the result of a query. [*sql.Rows] has this shape but for Close's
+// result; pgx.Rows has it exactly.
+type Rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	// Err is the error that ended the iteration. It is final after Close.
+	Err() error
+	Close()
+}
+
+// Result is what a statement without rows reports.
+type Result struct {
+	// RowsAffected is the number of rows matched or changed; -1 when the driver
+	// cannot tell.
+	RowsAffected int64
+	// LastInsertID is the generated key of an insert, where the driver has one.
+	LastInsertID int64
+}
+
+// ErrRolledBack is returned by [Conn.Commit] when the server answered COMMIT
+// with a rollback, as PostgreSQL does for a transaction that met an error.
+var ErrRolledBack = errors.New("the server answered COMMIT with ROLLBACK")

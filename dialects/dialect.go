@@ -1,0 +1,109 @@
+// Package dialects is the contract between occkit and databases.
+//
+// A [Dialect] is pure: it writes SQL text and classifies error values, and it
+// never touches a connection. A transport ([DB], [Conn], [Rows]) carries text
+// to a server and knows no SQL beyond transaction control. Everything that
+// makes a write versioned lives above, in package occ.
+//
+// What a database can do beyond the minimum is an optional interface of one
+// method ([LockingReader], [MultiReader], [Finder], [Beginner],
+// [SessionChecker]); only the core asserts on them. Embedding a family's
+// dialect promotes its abilities, so a child that lacks one returns
+// [errors.ErrUnsupported] from that method.
+//
+// The package imports the standard library alone. Implementations prove
+// themselves with the suite in dialects/dialecttest.
+package dialects
+
+import "time"
+
+// Dialect writes the statements of versioned rows for one database and
+// classifies its errors. Implementations are values without state: every
+// method is safe for concurrent use and returns equal results for equal
+// arguments.
+//
+// Statement methods return an error when the table cannot be served: an
+// identifier that the database cannot hold, a version kind that it lacks
+// (then the error is [errors.ErrUnsupported]), too many columns.
+type Dialect interface {
+	// Name is the dialect's name in messages and on command lines, such as
+	// "postgres". No code outside dialects/<name> may compare it.
+	Name() string
+
+	// Limits are the database's bounds.
+	Limits() Limits
+
+	// Select reads every column of the row whose key is bound.
+	Select(t *Table) (Statement, error)
+
+	// Insert writes one row. Columns that the server provides
+	// ([Column.Generated], [Column.ReadOnly]) are not bound, and come back
+	// through Returns where the database can.
+	Insert(t *Table) (Statement, error)
+
+	// Update writes every writable column of the row whose key is bound and
+	// whose version equals [Expected], and moves the version. It must match no
+	// row when the version differs, whatever the expected version is. A table
+	// without writable columns moves the version alone.
+	Update(t *Table) (Statement, error)
+
+	// Delete removes the row whose key is bound and whose version equals
+	// [Expected].
+	Delete(t *Table) (Statement, error)
+
+	// Classify tells what an error of this database proves. It looks through
+	// wrapped errors and returns [Unknown] for what it does not know.
+	Classify(err error) Class
+}
+
+// Limits are the bounds of a database that the core must respect.
+type Limits struct {
+	// Params is the greatest number of bound parameters of one statement.
+	Params int
+	// Identifier is the greatest length of an identifier, in bytes.
+	Identifier int
+	// TimePrecision is the finest step of time that a column can hold.
+	TimePrecision time.Duration
+}
+
+// LockingReader is implemented by dialects whose database can read a row and
+// keep other writers from it until the transaction ends.
+type LockingReader interface {
+	// SelectForUpdate reads like [Dialect.Select], sees the newest committed
+	// state whatever the isolation level's snapshot says, and locks the row. On
+	// databases where the transaction itself excludes writers it equals Select.
+	SelectForUpdate(t *Table) (Statement, error)
+}
+
+// MultiReader is implemented by dialects that can read several rows by key in
+// one statement.
+type MultiReader interface {
+	// SelectMany reads the rows of n keys, in any order. Its arguments are the
+	// key columns of the first key, then of the second, and so on.
+	SelectMany(t *Table, n int) (Statement, error)
+}
+
+// Finder is implemented by dialects that can read rows by the caller's own
+// condition.
+type Finder interface {
+	// Find reads every column of the rows that tail selects. Tail is the
+	// caller's own SQL after the FROM clause ("WHERE owner = ? ORDER BY id"),
+	// with ? for each bound argument; ?? is a literal question mark. The
+	// statement's Args are empty: the caller binds.
+	Find(t *Table, tail string) (Statement, error)
+}
+
+// Beginner is implemented by dialects whose writing transactions do not begin
+// with a plain BEGIN.
+type Beginner interface {
+	// Begin returns the text that opens a transaction which is going to write.
+	Begin() string
+}
+
+// SessionChecker is implemented by dialects that depend on settings of the
+// session, such as autocommit.
+type SessionChecker interface {
+	// SessionCheck returns a query of one row of text columns, and a judge of
+	// that row. The judge's error says which setting is wrong and what to do.
+	SessionCheck() (query string, judge func(row []string) error)
+}
