@@ -1,0 +1,109 @@
+package retry
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// What a [Policy] means where it says nothing. One number stands for one
+// meaning: no value of any field means "without end".
+const (
+	defaultMaxAttempts = 256
+	defaultMaxElapsed  = 30 * time.Second
+	defaultMaxOutages  = 2
+	defaultBase        = 2 * time.Millisecond
+	defaultCap         = 250 * time.Millisecond
+)
+
+// Policy bounds and paces the attempts of one operation. Its zero value and a
+// nil *Policy work and mean the defaults. Attempts and total time are both
+// always bounded.
+//
+// A Policy is only read, so one value may serve any number of goroutines: it
+// holds the constructor of a backoff and never an instance, because the
+// instances of backoff/v4 keep state.
+type Policy struct {
+	// MaxAttempts is how often the operation runs in all, the first time
+	// included; 1 means no retry. Defaults to 256: a safety net for a loop that
+	// makes no progress, while MaxElapsed is what ends a contended one. A
+	// hundred clients on one row may each lose dozens of times in a row and
+	// still all succeed. Negative is invalid.
+	MaxAttempts int
+
+	// MaxElapsed is the total time of all attempts and waits. It is looked at
+	// between attempts and does not cut off one that runs: give the context a
+	// deadline for that. Defaults to 30 seconds. Negative is invalid.
+	MaxElapsed time.Duration
+
+	// MaxOutages is how many of the attempts may be repeats because the server
+	// was unavailable. Defaults to 2; -1 means none.
+	MaxOutages int
+
+	// NewBackOff makes the backoff of one operation, on its second or, with
+	// PauseFirst, first retry. It is called from many goroutines and must return
+	// a new value each time. A negative delay, such as [backoff.Stop], ends the
+	// attempts, and so does a nil BackOff. Defaults to FullJitter(2ms, 250ms).
+	NewBackOff func() backoff.BackOff
+
+	// PauseFirst makes the first retry wait as well. Defaults to false: the
+	// first retry after a conflict runs at once, because most rows are not hot
+	// and the other writer has already finished. A retry after an outage always
+	// waits.
+	PauseFirst bool
+}
+
+// Validate returns an error that names the first field whose value has no
+// meaning. A nil Policy is valid. An invalid policy that is used anyway allows
+// fewer attempts, never more.
+func (p *Policy) Validate() error {
+	switch {
+	case p == nil:
+		return nil
+	case p.MaxAttempts < 0:
+		return fmt.Errorf("retry: Policy.MaxAttempts is %d, must not be negative", p.MaxAttempts)
+	case p.MaxElapsed < 0:
+		return fmt.Errorf("retry: Policy.MaxElapsed is %s, must not be negative", p.MaxElapsed)
+	case p.MaxOutages < -1:
+		return fmt.Errorf("retry: Policy.MaxOutages is %d, must be -1 (none) or more", p.MaxOutages)
+	default:
+		return nil
+	}
+}
+
+func (p *Policy) maxAttempts() int {
+	if p == nil || p.MaxAttempts == 0 {
+		return defaultMaxAttempts
+	}
+	return p.MaxAttempts
+}
+
+func (p *Policy) maxElapsed() time.Duration {
+	if p == nil || p.MaxElapsed == 0 {
+		return defaultMaxElapsed
+	}
+	return p.MaxElapsed
+}
+
+func (p *Policy) maxOutages() int {
+	if p == nil || p.MaxOutages == 0 {
+		return defaultMaxOutages
+	}
+	return max(p.MaxOutages, 0)
+}
+
+func (p *Policy) pauseFirst() bool { return p != nil && p.PauseFirst }
+
+// newBackOff returns a backoff that is ready for its first delay.
+func (p *Policy) newBackOff() backoff.BackOff {
+	if p == nil || p.NewBackOff == nil {
+		return newExponential(half(defaultBase), defaultCap/2, 1)
+	}
+	b := p.NewBackOff()
+	if b == nil {
+		return &backoff.StopBackOff{}
+	}
+	b.Reset() // as backoff.Retry does: an ExponentialBackOff literal needs it
+	return b
+}
