@@ -90,7 +90,10 @@ func terminal(err error) (error, bool) {
 	switch {
 	case errors.Is(err, ErrExhausted):
 		return err, true
-	case errors.As(err, &permanent) && permanent.Err != nil:
+	case errors.As(err, &permanent):
+		if permanent.Err == nil { // never nil, which would mean "go on"
+			return err, true
+		}
 		return permanent.Err, true
 	default:
 		return nil, false
@@ -138,13 +141,16 @@ func (a *Attempts) tooLong(ctx context.Context, delay time.Duration) Reason {
 }
 
 func (a *Attempts) giveUp(ctx context.Context, reason Reason, err error) error {
-	return &ExhaustedError{
+	exhausted := &ExhaustedError{
 		Attempts: a.N(),
 		Elapsed:  a.Elapsed(),
 		Reason:   reason,
 		Err:      err,
-		Cause:    context.Cause(ctx),
 	}
+	if exhausted.contextErr() != nil {
+		exhausted.Cause = context.Cause(ctx)
+	}
+	return exhausted
 }
 
 // ended returns the reason for a context that is done.
