@@ -26,9 +26,9 @@ const (
 // instances of backoff/v4 keep state.
 type Policy struct {
 	// MaxAttempts is how often the operation runs in all, the first time
-	// included; 1 means no retry. Defaults to 256, which is a safety net while
-	// MaxElapsed is the real bound: with 64 clients that change one row without
-	// pause, 40 ms away, the unluckiest of 1280 changes takes 60 to 120 attempts
+	// included; 1 means no retry. Defaults to 256, a safety net; MaxElapsed is
+	// the real bound. With 64 clients that change one row without pause, 40 ms
+	// per attempt, the unluckiest of 1280 changes takes 60 to 120 attempts
 	// (TestDefaultsFinishOnOneHotRow), and none should fail. Negative is invalid.
 	MaxAttempts int
 
