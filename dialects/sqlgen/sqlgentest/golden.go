@@ -1,0 +1,105 @@
+package sqlgentest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
+
+	"github.com/occkit/occkit/dialects"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// Golden compares everything that d writes for each of [Shapes] with the file
+// of the shape's name in dir. Run the test with -update to rewrite the files.
+func Golden(t *testing.T, d dialects.Dialect, dir string) {
+	t.Helper()
+	for _, shape := range Shapes() {
+		t.Run(shape.Name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(dir, shape.Name+".txtar")
+			got := Archive(d, shape.Table)
+			if *update {
+				require.NoError(t, os.WriteFile(path, txtar.Format(got), 0o644))
+			}
+			file, err := txtar.ParseFile(path)
+			require.NoError(t, err, "run with -update to make the file")
+			require.Equal(t, sections(file), sections(got))
+		})
+	}
+}
+
+func sections(a *txtar.Archive) map[string]string {
+	m := make(map[string]string, len(a.Files))
+	for _, f := range a.Files {
+		m[f.Name] = string(f.Data)
+	}
+	return m
+}
+
+// Archive returns every statement that d writes for t, one file each.
+func Archive(d dialects.Dialect, t *dialects.Table) *txtar.Archive {
+	a := &txtar.Archive{Comment: []byte("SQL of " + d.Name() + ", written by go test -update.\n\n")}
+	add := func(name string, s dialects.Statement, err error) {
+		a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(format(t, s, err))})
+	}
+	write := func(name string, f func(*dialects.Table) (dialects.Statement, error)) {
+		s, err := f(t)
+		add(name, s, err)
+	}
+	write("select", d.Select)
+	write("insert", d.Insert)
+	write("update", d.Update)
+	write("delete", d.Delete)
+	if l, ok := d.(dialects.LockingReader); ok {
+		write("select for update", l.SelectForUpdate)
+	}
+	if m, ok := d.(dialects.MultiReader); ok {
+		s, err := m.SelectMany(t, 2)
+		add("select many", s, err)
+	}
+	if f, ok := d.(dialects.Finder); ok {
+		s, err := f.Find(t, "WHERE a = ? AND b <> '?' ORDER BY c LIMIT ?")
+		add("find", s, err)
+	}
+	return a
+}
+
+// format writes the text, and below it what is bound and what comes back.
+func format(t *dialects.Table, s dialects.Statement, err error) string {
+	if err != nil {
+		return "error: " + err.Error() + "\n"
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, s.Text)
+	if len(s.Args) > 0 {
+		b.WriteString("args:")
+		for _, a := range s.Args {
+			fmt.Fprintf(&b, " %s(%q)", sourceNames[a.Source], t.Columns[a.Column].Name)
+		}
+		b.WriteString("\n")
+	}
+	if len(s.Returns) > 0 {
+		b.WriteString("returns:")
+		for _, i := range s.Returns {
+			fmt.Fprintf(&b, " %q", t.Columns[i].Name)
+		}
+		b.WriteString("\n")
+	}
+	if s.Identity != "" {
+		fmt.Fprintf(&b, "identity: %q\n", s.Identity)
+	}
+	return b.String()
+}
+
+var sourceNames = map[dialects.Source]string{
+	dialects.Field:    "field",
+	dialects.Expected: "expected",
+	dialects.Next:     "next",
+}
