@@ -1,0 +1,31 @@
+// Package mariadb is the dialect of MariaDB 10.5 and later, the first with
+// INSERT ... RETURNING.
+package mariadb
+
+import (
+	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/mysql"
+)
+
+// Dialect writes MariaDB's statements. Errors, the session's settings and all
+// that is not overridden are those of MySQL.
+type Dialect struct{ mysql.Dialect }
+
+var (
+	_ dialects.Dialect        = Dialect{}
+	_ dialects.LockingReader  = Dialect{}
+	_ dialects.MultiReader    = Dialect{}
+	_ dialects.Finder         = Dialect{}
+	_ dialects.Beginner       = Dialect{}
+	_ dialects.SessionChecker = Dialect{}
+)
+
+// New returns the dialect of MariaDB.
+func New() Dialect {
+	d := Dialect{mysql.New()}
+	d.Syntax.Name = "mariadb"
+	// INSERT and DELETE return rows, UPDATE does not.
+	// https://mariadb.com/docs/server/reference/sql-statements/data-manipulation/inserting-loading-data/insertreturning
+	d.Syntax.InsertReturning = true
+	return d
+}
