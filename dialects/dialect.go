@@ -103,7 +103,7 @@ type Beginner interface {
 // SessionChecker is implemented by dialects that depend on settings of the
 // session, such as autocommit.
 type SessionChecker interface {
-	// SessionCheck returns a query of one row of text columns, and a judge of
-	// that row. The judge's error says which setting is wrong and what to do.
-	SessionCheck() (query string, judge func(row []string) error)
+	// SessionCheck returns a query of one text value, and a judge of that value.
+	// The judge's error says which setting is wrong and what to do.
+	SessionCheck() (query string, judge func(settings string) error)
 }

@@ -1,0 +1,194 @@
+package occ
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+var (
+	timeType    = reflect.TypeFor[time.Time]()
+	scannerType = reflect.TypeFor[scanner]()
+	valuerType  = reflect.TypeFor[driver.Valuer]()
+)
+
+// scanner is sql.Scanner, restated so that occ needs no database/sql.
+type scanner interface{ Scan(src any) error }
+
+// codec moves one field between its struct and a driver.
+type codec struct {
+	// bind returns the value to hand to the driver. It copies: what it returns
+	// does not change with the struct afterwards.
+	bind func(v reflect.Value) (any, error)
+	// dest returns what to scan into, and what to do once the scan succeeded
+	// (nil: nothing).
+	dest func(v reflect.Value) (dest any, finish func())
+}
+
+// newCodec chooses the codec of a field type, or returns why there is none.
+func newCodec(t reflect.Type, asJSON, nullish, readonly bool) (c codec, reason string) {
+	switch {
+	case asJSON && nullish:
+		return codec{}, "is json and nullable; use a pointer field for a json column that can be NULL"
+	case asJSON:
+		return codec{bind: bindJSON, dest: destJSON}, ""
+	}
+	bind, reason := binder(t, readonly)
+	if reason != "" {
+		return codec{}, reason
+	}
+	c = codec{bind: bind, dest: destPlain}
+	if nullish {
+		if t.Kind() == reflect.Pointer {
+			return codec{}, "is a pointer, which is nullable as it is"
+		}
+		c = codec{bind: orNull(bind), dest: destNullable}
+	}
+	return c, ""
+}
+
+// binder returns how values of type t are bound.
+func binder(t reflect.Type, readonly bool) (bind func(reflect.Value) (any, error), reason string) {
+	if scans := reflect.PointerTo(t).Implements(scannerType); scans || t.Implements(valuerType) {
+		return valuerBinder(t, scans, readonly)
+	}
+	if t == timeType {
+		return bindInterface, ""
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return func(v reflect.Value) (any, error) { return v.Bool(), nil }, ""
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return func(v reflect.Value) (any, error) { return v.Int(), nil }, ""
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return bindUint, ""
+	case reflect.Float32, reflect.Float64:
+		return func(v reflect.Value) (any, error) { return v.Float(), nil }, ""
+	case reflect.String:
+		return func(v reflect.Value) (any, error) { return v.String(), nil }, ""
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return bindBytes, ""
+		}
+	case reflect.Pointer:
+		if t.Elem().Kind() != reflect.Pointer {
+			bind, reason := binder(t.Elem(), readonly)
+			if reason != "" {
+				return nil, reason
+			}
+			return func(v reflect.Value) (any, error) {
+				if v.IsNil() {
+					return nil, nil //nolint:nilnil // nil is SQL's NULL
+				}
+				return bind(v.Elem())
+			}, ""
+		}
+	}
+	return nil, fmt.Sprintf("has type %s, which no column holds: use the json option, or a type that implements sql.Scanner and driver.Valuer", t)
+}
+
+func valuerBinder(t reflect.Type, scans, readonly bool) (bind func(reflect.Value) (any, error), reason string) {
+	byValue, byPointer := t.Implements(valuerType), reflect.PointerTo(t).Implements(valuerType)
+	switch {
+	case !scans:
+		return nil, fmt.Sprintf("has type %s, which implements driver.Valuer but not sql.Scanner", t)
+	case byValue:
+		return bindInterface, ""
+	case byPointer:
+		return func(v reflect.Value) (any, error) { return v.Addr().Interface().(driver.Valuer).Value() }, ""
+	case readonly:
+		return nil, "" // never bound
+	default:
+		return nil, fmt.Sprintf("has type %s, which implements sql.Scanner but not driver.Valuer; only a readonly column can do without", t)
+	}
+}
+
+func bindInterface(v reflect.Value) (any, error) { return v.Interface(), nil }
+
+func bindUint(v reflect.Value) (any, error) {
+	if u := v.Uint(); u > 1<<63-1 {
+		return u, nil // drivers that cannot take it say so
+	}
+	return int64(v.Uint()), nil //nolint:gosec // in range: checked above
+}
+
+func bindBytes(v reflect.Value) (any, error) {
+	if v.IsNil() {
+		return nil, nil //nolint:nilnil // nil is SQL's NULL
+	}
+	return v.Bytes(), nil
+}
+
+// orNull binds the zero value as NULL.
+func orNull(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, error) {
+	return func(v reflect.Value) (any, error) {
+		if v.IsZero() {
+			return nil, nil //nolint:nilnil // nil is SQL's NULL
+		}
+		return bind(v)
+	}
+}
+
+func destPlain(v reflect.Value) (dest any, finish func()) { return v.Addr().Interface(), nil }
+
+// destNullable scans through a pointer, and takes NULL for the zero value.
+func destNullable(v reflect.Value) (dest any, finish func()) {
+	p := reflect.New(reflect.PointerTo(v.Type()))
+	return p.Interface(), func() {
+		if p.Elem().IsNil() {
+			v.SetZero()
+		} else {
+			v.Set(p.Elem().Elem())
+		}
+	}
+}
+
+// bindJSON binds the document as text, which every database takes for JSON
+// columns; MySQL refuses bytes. A nil pointer is NULL.
+func bindJSON(v reflect.Value) (any, error) {
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, nil //nolint:nilnil // nil is SQL's NULL
+	}
+	b, err := json.Marshal(v.Interface())
+	if err != nil {
+		return nil, err
+	}
+	return string(b), nil
+}
+
+func destJSON(v reflect.Value) (dest any, finish func()) { return &jsonDest{v}, nil }
+
+// jsonDest scans a JSON document into a field. It starts from the zero value,
+// so that nothing of an older document shines through.
+type jsonDest struct{ v reflect.Value }
+
+func (d *jsonDest) Scan(src any) error {
+	d.v.SetZero()
+	switch src := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		return json.Unmarshal(src, d.v.Addr().Interface())
+	case string:
+		return json.Unmarshal([]byte(src), d.v.Addr().Interface())
+	default:
+		return fmt.Errorf("a JSON column came as %T", src)
+	}
+}
+
+func isInteger(t reflect.Type) bool {
+	if reflect.PointerTo(t).Implements(scannerType) || t.Implements(valuerType) {
+		return false
+	}
+	k := t.Kind()
+	return k >= reflect.Int && k <= reflect.Uint64
+}
+
+func isToken(t reflect.Type) bool {
+	if t.Kind() == reflect.String {
+		return true
+	}
+	return t.Kind() == reflect.Array && t.Len() == 16 && t.Elem().Kind() == reflect.Uint8
+}

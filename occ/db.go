@@ -1,0 +1,193 @@
+package occ
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/observe"
+	"github.com/occkit/occkit/occ/retry"
+)
+
+// Options are the choices of a [DB]. The zero value works.
+type Options struct {
+	// Retry bounds and paces attempts. Defaults to the zero policy, which suits
+	// row conflicts.
+	Retry *retry.Policy
+	// Observer is told of attempts, conflicts and outcomes. Defaults to nobody.
+	Observer observe.Observer
+	// CommitTimeout bounds COMMIT and ROLLBACK, which do not end with the
+	// caller's context. Defaults to 5 s.
+	CommitTimeout time.Duration
+	// Classify is asked before the dialect what an error means, so that errors
+	// of proxies and forks can be taught. Defaults to nothing.
+	Classify func(err error) (class dialects.Class, known bool)
+	// Now is the clock of timestamp versions. Defaults to [time.Now].
+	Now func() time.Time
+
+	_ struct{} // no positional literals, so that fields may be added
+}
+
+// DB is a database: a transport, and the dialect that is spoken over it. It is
+// safe for concurrent use and holds no connection of its own.
+type DB struct {
+	transport dialects.DB
+	dialect   dialects.Dialect
+	opts      Options
+	begin     string
+	err       error       // what was wrong with the arguments of New
+	checked   atomic.Bool // the session's settings have been judged
+}
+
+// New returns the database behind a transport. Options may be nil. Arguments
+// that cannot work are reported by [NewRepository] and by every method.
+func New(transport dialects.DB, dialect dialects.Dialect, opts *Options) *DB {
+	db := &DB{transport: transport, dialect: dialect, begin: "BEGIN"}
+	if opts != nil {
+		db.opts = *opts
+	}
+	if db.opts.CommitTimeout == 0 {
+		db.opts.CommitTimeout = 5 * time.Second
+	}
+	if db.opts.Now == nil {
+		db.opts.Now = time.Now
+	}
+	if b, ok := dialect.(dialects.Beginner); ok {
+		db.begin = b.Begin()
+	}
+	db.err = db.validate()
+	return db
+}
+
+func (db *DB) validate() error {
+	switch {
+	case db.transport == nil:
+		return fmt.Errorf("%w: occ.New needs a transport, such as sqldb.New(db)", ErrUsage)
+	case db.dialect == nil:
+		return fmt.Errorf("%w: occ.New needs a dialect, such as postgres.New()", ErrUsage)
+	case db.opts.CommitTimeout < 0:
+		return fmt.Errorf("%w: Options.CommitTimeout is negative", ErrUsage)
+	}
+	if err := db.opts.Retry.Validate(); err != nil {
+		return fmt.Errorf("%w: Options.Retry: %w", ErrUsage, err)
+	}
+	return nil
+}
+
+// Dialect returns the dialect that the database speaks.
+func (db *DB) Dialect() dialects.Dialect { return db.dialect }
+
+// Classify tells what an error of this database proves. It looks through
+// wrapped errors.
+func (db *DB) Classify(err error) dialects.Class {
+	if db.opts.Classify != nil {
+		if class, known := db.opts.Classify(err); known {
+			return class
+		}
+	}
+	return db.dialect.Classify(err)
+}
+
+// conn returns a pinned connection whose session has been judged once.
+func (db *DB) conn(ctx context.Context) (dialects.Conn, error) {
+	c, err := db.transport.Conn(ctx)
+	if err != nil || db.checked.Load() {
+		return c, err
+	}
+	if err := db.checkSession(ctx, c); err != nil {
+		c.Release(false)
+		return nil, err
+	}
+	db.checked.Store(true)
+	return c, nil
+}
+
+// checkSession refuses settings under which versioned writes would be lost.
+// All connections of a pool share their settings, so one is enough.
+func (db *DB) checkSession(ctx context.Context, q dialects.Querier) error {
+	checker, ok := db.dialect.(dialects.SessionChecker)
+	if !ok {
+		return nil
+	}
+	text, judge := checker.SessionCheck()
+	rows, err := q.Query(ctx, text, nil)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var settings string
+	if rows.Next() {
+		err = rows.Scan(&settings)
+	}
+	rows.Close()
+	if err = errors.Join(err, rows.Err()); err != nil {
+		return err
+	}
+	if err := judge(settings); err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	return nil
+}
+
+// detached returns a context that outlives the caller's, for COMMIT and
+// ROLLBACK.
+func (db *DB) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), db.opts.CommitTimeout)
+}
+
+// unit is one explicit transaction on a pinned connection.
+type unit struct {
+	db    *DB
+	conn  dialects.Conn
+	phase dialects.Phase // where an error of run happened
+	dirty bool           // the connection's state is unknown: discard it
+}
+
+// run begins, calls body and commits if body asks for it; otherwise, and after
+// any error, it rolls back. A transaction that met an error is never committed.
+func (u *unit) run(ctx context.Context, body func() (commit bool, err error)) error {
+	u.phase = dialects.InTx
+	if err := u.conn.Begin(ctx, u.db.begin); err != nil {
+		u.dirty = true
+		return err
+	}
+	u.dirty = true // until proven clean; a panic of body leaves it so
+	commit, err := body()
+	if err == nil && commit {
+		if err = ctx.Err(); err == nil {
+			return u.commit(ctx)
+		}
+	}
+	u.rollback(ctx)
+	return err
+}
+
+func (u *unit) commit(ctx context.Context) error {
+	ctx, cancel := u.db.detached(ctx)
+	defer cancel()
+	u.phase = dialects.Commit
+	err := u.conn.Commit(ctx)
+	if err == nil {
+		u.dirty = false
+		return nil
+	}
+	if u.db.Classify(err) == dialects.Busy {
+		// The server refused for now and kept the transaction open (SQLite;
+		// a lock wait timeout). Once rolled back it is certainly not applied.
+		if u.rollback(ctx); !u.dirty {
+			u.phase = dialects.InTx
+		}
+	}
+	return err
+}
+
+func (u *unit) rollback(ctx context.Context) {
+	ctx, cancel := u.db.detached(ctx)
+	defer cancel()
+	if u.conn.Rollback(ctx) == nil {
+		u.dirty = false
+	}
+}

@@ -1,0 +1,184 @@
+package occ
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/occkit/occkit/dialects"
+)
+
+// Mutate reads the row of a key, lets change change it, and writes it if nobody
+// else did meanwhile; otherwise it waits as the retry policy says and starts
+// again from a fresh read. It returns the row as written.
+//
+// Change may run several times, each time on a freshly read row; only its last
+// run counts, so it should do nothing but change the row. No connection is held
+// while it runs, so it may use the database. An error of change ends the
+// operation at once and comes back as it is, with nothing written; a panic
+// passes through. What change does to the version is ignored, changing the key
+// is an error.
+//
+// A key without a row is [ErrNotFound]. When attempts or time end the error is
+// [*retry.ExhaustedError] and holds the last [*Conflict]. The rest is as with
+// [Repository.Update].
+func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T) error) (T, error) {
+	var none T
+	if r.err != nil {
+		return none, r.err
+	}
+	c := r.core
+	m := mutation[T, K]{writing: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
+	defer c.give(m.b)
+	if r.tx != nil {
+		return m.joined(ctx, r.tx)
+	}
+	a := c.db.opts.Retry.Start()
+	watch := c.watch(m.op, key, &a)
+	for {
+		row, f := m.attempt(ctx)
+		watch.attempt(ctx, f.err)
+		if f.err == nil {
+			c.version.field.of(m.row).Set(m.b.next)
+			return *row, nil
+		}
+		err := f.next(ctx, &a)
+		watch.retried(ctx, f.err, err)
+		if err != nil {
+			m.complete(ctx, err)
+			return none, err
+		}
+	}
+}
+
+// mutation is a Mutate on its way.
+type mutation[T any, K comparable] struct {
+	writing[T, K]
+	change func(*T) error
+	lost   bool // the last write matched no row, with the version in b.expected
+}
+
+// attempt reads, changes and writes once. The zero failure is success.
+func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
+	row := new(T)
+	m.row = reflect.ValueOf(row).Elem()
+	if f := m.read(ctx); f.err != nil {
+		return nil, f
+	}
+	// A write that matched no row although the version has not moved was
+	// swallowed, unless the row was deleted and inserted in between. The locking
+	// path finds out.
+	actual := m.c.version.field.of(m.row)
+	suspect := m.lost && m.c.version.same(actual, m.b.expected)
+	m.lost = false
+	if err := m.prepare(actual); err != nil {
+		return nil, failure{err, dialects.Refused}
+	}
+	if err := m.apply(row); err != nil {
+		return nil, failure{err, dialects.Refused}
+	}
+	return row, m.store(ctx, suspect)
+}
+
+func (m *mutation[T, K]) read(ctx context.Context) failure {
+	conn, err := m.c.db.conn(ctx)
+	if err == nil {
+		var found bool
+		found, err = m.c.selectRow(ctx, conn, m.b, &m.c.sel, m.key, m.row)
+		conn.Release(false)
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+	}
+	if err != nil {
+		return m.c.readFailure(ctx, m.op, &m.key, err)
+	}
+	return failure{}
+}
+
+// apply runs the caller's change and makes sure that it is about the same row.
+func (m *mutation[T, K]) apply(row *T) error {
+	key := m.c.keys.of(m.row) // as stored; collations may differ from m.key
+	if err := m.change(row); err != nil {
+		return err
+	}
+	if changed := m.c.keys.of(m.row); changed != key {
+		return &OpError{Subject: m.subject(), Kind: ErrUsage, Err: fmt.Errorf("the key was changed to %v", changed)}
+	}
+	return nil
+}
+
+// store writes the changed row. Unlike Update it does not look at the row that
+// was faster: the next attempt reads it anyway.
+func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
+	conn, err := m.c.db.conn(ctx)
+	if err != nil {
+		return m.failure(ctx, dialects.Connecting, err)
+	}
+	var discard bool
+	defer func() { conn.Release(discard) }()
+	if suspect || m.c.readBack {
+		f := m.resolve(ctx, conn, &discard)
+		if _, ok := f.err.(*Conflict[T]); ok { //nolint:errorlint // made by resolve, never wrapped
+			f.outcome = dialects.Retry
+		}
+		return f
+	}
+	n, err := m.c.writeRow(ctx, conn, m.b, m.st, m.row)
+	switch {
+	case err != nil:
+		discard = m.c.db.Classify(err) == dialects.Lost
+		return m.failure(ctx, dialects.Autocommit, err)
+	case n == 0:
+		m.lost = true
+		return failure{&Conflict[T]{Subject: m.subject(), Expected: m.b.expected.Interface()}, dialects.Retry}
+	case n > 1:
+		return m.refuse(ErrNotUnique)
+	}
+	return failure{}
+}
+
+// complete gives the conflict of an exhausted Mutate its current row.
+func (m *mutation[T, K]) complete(ctx context.Context, err error) {
+	var conflict *Conflict[T]
+	if ctx.Err() != nil || !errors.Is(err, ErrExhausted) || !errors.As(err, &conflict) || conflict.Current != nil {
+		return
+	}
+	current := new(T)
+	m.row = reflect.ValueOf(current).Elem()
+	if m.read(ctx).err == nil {
+		conflict.Current, conflict.Actual = current, m.c.version.field.of(m.row).Interface()
+	}
+}
+
+// joined runs once in the caller's transaction, which must be repeated as a
+// whole when it fails.
+func (m *mutation[T, K]) joined(ctx context.Context, tx *joined) (none T, err error) {
+	if err := tx.usable(m.subject()); err != nil {
+		return none, err
+	}
+	row := new(T)
+	m.row = reflect.ValueOf(row).Elem()
+	err = m.c.joinedRead(ctx, tx, m.op, &m.key, func(q dialects.Querier) error {
+		found, err := m.c.selectRow(ctx, q, m.b, &m.c.sel, m.key, m.row)
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	if err := m.prepare(m.c.version.field.of(m.row)); err != nil {
+		return none, err
+	}
+	if err := m.apply(row); err != nil {
+		return none, err
+	}
+	if err := m.writing.joined(ctx, tx); err != nil {
+		return none, err
+	}
+	m.c.version.field.of(m.row).Set(m.b.next)
+	return *row, nil
+}

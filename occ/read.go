@@ -1,0 +1,254 @@
+package occ
+
+import (
+	"context"
+	"iter"
+	"reflect"
+
+	"github.com/occkit/occkit/dialects"
+)
+
+// Get returns the row of a key. A key without a row is [ErrNotFound].
+func (r *Repository[T, K]) Get(ctx context.Context, key K) (T, error) {
+	row := new(T)
+	b := r.core.take()
+	defer r.core.give(b)
+	err := r.reading(ctx, "get", &key, func(q dialects.Querier) error {
+		found, err := r.core.selectRow(ctx, q, b, &r.core.sel, key, reflect.ValueOf(row).Elem())
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		return err
+	})
+	return *row, err
+}
+
+// GetMany returns the rows of keys, by key. Keys without a row are absent. It
+// takes one statement for each hundred keys or so, each of which sees its own
+// state of the table.
+func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, error) {
+	found := make(map[K]T, len(keys))
+	multi, ok := r.core.db.dialect.(dialects.MultiReader)
+	if !ok {
+		return found, r.getEach(ctx, keys, found)
+	}
+	for len(keys) > 0 {
+		n := r.core.chunk(len(keys))
+		st, err := r.core.selectMany(multi, n)
+		if err != nil {
+			return nil, r.core.usage("get many", "%w", err)
+		}
+		part := keys[:min(n, len(keys))]
+		keys = keys[len(part):]
+		err = r.reading(ctx, "get many", nil, func(q dialects.Querier) error {
+			return r.core.readMany(ctx, q, &st, part, n, found)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (r *Repository[T, K]) getEach(ctx context.Context, keys []K, found map[K]T) error {
+	for _, key := range keys {
+		row, err := r.Get(ctx, key)
+		switch {
+		case err == nil:
+			found[key] = row
+		case !isNotFound(err):
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk returns how many keys the next statement takes: a power of two, so that
+// few statements are ever compiled, and within the parameter limit.
+func (c *core[T, K]) chunk(keys int) int {
+	n := 1
+	for n < keys && n < 128 {
+		n *= 2
+	}
+	if limit := c.db.dialect.Limits().Params; limit > 0 {
+		n = max(1, min(n, limit/len(c.m.keys)))
+	}
+	return n
+}
+
+func (c *core[T, K]) selectMany(d dialects.MultiReader, n int) (dialects.Statement, error) {
+	if st, ok := c.many.Load(n); ok {
+		return st.(dialects.Statement), nil
+	}
+	st, err := d.SelectMany(&c.m.table, n)
+	if err == nil {
+		c.many.Store(n, st)
+	}
+	return st, err
+}
+
+// readMany binds keys, filling up to n with the last one, and collects rows.
+func (c *core[T, K]) readMany(ctx context.Context, q dialects.Querier, st *dialects.Statement, keys []K, n int, found map[K]T) error {
+	args := make([]any, 0, len(st.Args))
+	var err error
+	for i := range n {
+		if args, err = c.keys.bind(args, keys[min(i, len(keys)-1)]); err != nil {
+			return err
+		}
+	}
+	rows, err := c.collect(ctx, q, st, args)
+	for i := range rows {
+		found[c.keys.of(reflect.ValueOf(&rows[i]).Elem())] = rows[i]
+	}
+	return err
+}
+
+// collect reads all rows of a query.
+func (c *core[T, K]) collect(ctx context.Context, q dialects.Querier, st *dialects.Statement, args []any) ([]T, error) {
+	res, err := q.Query(ctx, st.Text, args)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Close()
+	b := c.take()
+	defer c.give(b)
+	var found []T
+	for res.Next() {
+		row := new(T)
+		b.reset()
+		c.aim(b, st.Returns, reflect.ValueOf(row).Elem())
+		if err := b.scan(res); err != nil {
+			return nil, &scanError{err}
+		}
+		found = append(found, *row)
+	}
+	res.Close()
+	return found, res.Err()
+}
+
+// Find yields the rows that tail selects: the caller's own SQL after the FROM
+// clause, with ? for each argument on every database (and ?? for a question
+// mark outside of quotes).
+//
+//	for account, err := range accounts.Find(ctx, "WHERE owner = ? ORDER BY id LIMIT 100", name) {
+//
+// All rows are read before the first is yielded, so that the loop's body may use
+// the database freely, also on a pool of one connection: bound the result with
+// LIMIT. An error is yielded once, as the last element.
+func (r *Repository[T, K]) Find(ctx context.Context, tail string, args ...any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		rows, err := r.find(ctx, tail, args)
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+		if err != nil {
+			var none T
+			yield(none, err)
+		}
+	}
+}
+
+func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (rows []T, err error) {
+	finder, ok := r.core.db.dialect.(dialects.Finder)
+	if !ok {
+		return nil, r.core.usage("find", "dialect %s has no Find", r.core.db.dialect.Name())
+	}
+	st, err := finder.Find(&r.core.m.table, tail)
+	if err != nil {
+		return nil, r.core.usage("find", "%w", err)
+	}
+	err = r.reading(ctx, "find", nil, func(q dialects.Querier) (err error) {
+		rows, err = r.core.collect(ctx, q, &st, args)
+		return err
+	})
+	return rows, err
+}
+
+// reading runs body on a connection, again when the server was unavailable or
+// refused for now: a read may always be repeated. Key is nil when the operation
+// is not about one row.
+func (r *Repository[T, K]) reading(ctx context.Context, op string, key *K, body func(dialects.Querier) error) error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.tx != nil {
+		return r.core.joinedRead(ctx, r.tx, op, key, body)
+	}
+	for a := r.core.db.opts.Retry.Start(); ; {
+		err := r.core.readOnce(ctx, body)
+		if err == nil {
+			return nil
+		}
+		f := r.core.readFailure(ctx, op, key, err)
+		if err := f.next(ctx, &a); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *core[T, K]) readOnce(ctx context.Context, body func(dialects.Querier) error) error {
+	conn, err := c.db.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release(false)
+	return body(conn)
+}
+
+// readFailure judges an error of a read.
+func (c *core[T, K]) readFailure(ctx context.Context, op string, key *K, err error) failure {
+	s := Subject{Op: op, Table: c.tableName()}
+	if key != nil {
+		s.Key = *key
+	}
+	if kind := ownKind(err); kind != nil {
+		return failure{&OpError{Subject: s, Kind: kind, Err: unlessSame(err, kind)}, dialects.Refused}
+	}
+	return c.db.judge(ctx, s, dialects.Connecting, err)
+}
+
+func (c *core[T, K]) joinedRead(ctx context.Context, tx *joined, op string, key *K, body func(dialects.Querier) error) error {
+	if err := tx.usable(Subject{Op: op, Table: c.tableName()}); err != nil {
+		return err
+	}
+	err := body(tx.q)
+	if err == nil {
+		return nil
+	}
+	f := c.readFailure(ctx, op, key, err)
+	if f.outcome != dialects.Refused || ownKind(err) == nil {
+		tx.failed.Store(true)
+	}
+	return f.err
+}
+
+// isNotFound reports whether err is [ErrNotFound].
+func isNotFound(err error) bool {
+	op, ok := err.(*OpError) //nolint:errorlint // made by Get, never wrapped
+	return ok && op.Kind == ErrNotFound
+}
+
+// ownKind returns the sentinel of an error that this package made before the
+// database had its say; nil for errors of the database.
+func ownKind(err error) error {
+	switch err := err.(type) { //nolint:errorlint // made below, never wrapped
+	case *scanError:
+		return ErrMapping
+	case *notSentError:
+		return ErrUsage
+	default:
+		if err == ErrNotFound || err == ErrNotUnique || err == ErrSuppressed { //nolint:errorlint // as above
+			return err
+		}
+		return nil
+	}
+}
+
+func unlessSame(err, kind error) error {
+	if err == kind { //nolint:errorlint // identity is meant
+		return nil
+	}
+	return err
+}
