@@ -24,7 +24,8 @@ var escaping = map[string]bool{"big5": true, "cp932": true, "gb18030": true, "gb
 //     greatest value with a mere warning, and every stale write matches;
 //   - character_set_client must not be one in which names cannot be quoted.
 func (Dialect) SessionCheck() (query string, judge func(settings string) error) {
-	query = "SELECT CONCAT_WS(';', @@session.autocommit, @@session.character_set_client, @@session.sql_mode)"
+	// As text, a switch is 1 on MySQL and ON on MariaDB; as a number it is 1.
+	query = "SELECT CONCAT_WS(';', @@session.autocommit + 0, @@session.character_set_client, @@session.sql_mode)"
 	return query, judgeSession
 }
 

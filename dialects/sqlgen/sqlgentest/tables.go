@@ -1,4 +1,5 @@
-// Package sqlgentest helps dialects to test the SQL that they write.
+// Package sqlgentest helps dialects to test the SQL that they write and the
+// errors that they classify.
 package sqlgentest
 
 import (
@@ -38,7 +39,7 @@ func Shapes() []Shape {
 		{"schema", &dialects.Table{Schema: "billing", Name: "invoices",
 			Columns: []dialects.Column{id, plain("total"), version}}},
 		{"hostile", &dialects.Table{Schema: `sch"e.ma`, Name: "acc`ounts\"; --", Columns: []dialects.Column{
-			{Name: "i'd", Key: true, Type: integer}, plain("sel`ect"), plain("? $1 %s"), plain("naïve\n"), version}}},
+			{Name: "i'd", Key: true, Type: integer}, plain("sel`ect"), plain("? $1 %s"), plain("naï\nve"), version}}},
 		{"generated", table("tickets",
 			dialects.Column{Name: "id", Key: true, Generated: true, Type: integer},
 			plain("title"),
