@@ -29,7 +29,7 @@ func New() Dialect {
 		Name: "mysql",
 		// Placeholders are counted in 16 bits in the protocol's reply to
 		// COM_STMT_PREPARE. Names have 64 characters of the Basic Multilingual
-		// Plane; others are stored as question marks.
+		// Plane; the server refuses others with an error that does not say why.
 		// https://dev.mysql.com/doc/refman/8.4/en/identifiers.html
 		// https://dev.mysql.com/doc/refman/8.4/en/column-count-limit.html
 		Limits:     dialects.Limits{Params: 65535, Identifier: 64, TimePrecision: time.Microsecond},

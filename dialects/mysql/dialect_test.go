@@ -27,6 +27,7 @@ func TestSessionCheck(t *testing.T) {
 	}
 	for settings, want := range map[string]string{
 		"0;utf8mb4;STRICT_TRANS_TABLES": "add autocommit=1 to the DSN",
+		"OFF;utf8mb4;STRICT_ALL_TABLES": "add autocommit=1 to the DSN",
 		"1;utf8mb4;":                    "add sql_mode=%27STRICT_ALL_TABLES%27 to the DSN",
 		"1;utf8mb4;ANSI,NOT_STRICT_ALL": "without strict mode",
 		"1;gbk;STRICT_TRANS_TABLES":     "add charset=utf8mb4 to the DSN",

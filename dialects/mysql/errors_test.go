@@ -7,7 +7,7 @@ import (
 	"io"
 	"testing"
 
-	driverpkg "github.com/go-sql-driver/mysql"
+	gomysql "github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
@@ -36,7 +36,7 @@ func TestClassifyNumbers(t *testing.T) {
 	t.Parallel()
 	for class, numbers := range classes {
 		for _, number := range numbers {
-			sqlgentest.Class(t, mysql.New(), class, &driverpkg.MySQLError{Number: number})
+			sqlgentest.Class(t, mysql.New(), class, &gomysql.MySQLError{Number: number})
 		}
 	}
 }
@@ -45,7 +45,7 @@ func TestClassifyNumbers(t *testing.T) {
 func TestClassifyStates(t *testing.T) {
 	t.Parallel()
 	state := func(number uint16, state string) error {
-		e := &driverpkg.MySQLError{Number: number}
+		e := &gomysql.MySQLError{Number: number}
 		copy(e.SQLState[:], state)
 		return e
 	}
@@ -60,18 +60,18 @@ func TestClassifyStates(t *testing.T) {
 func TestClassifyGalera(t *testing.T) {
 	t.Parallel()
 	sqlgentest.Class(t, mysql.New(), dialects.Unavailable,
-		&driverpkg.MySQLError{Number: 1047, Message: "WSREP has not yet prepared node for application use"})
+		&gomysql.MySQLError{Number: 1047, Message: "WSREP has not yet prepared node for application use"})
 	sqlgentest.Class(t, mysql.New(), dialects.Rejected,
-		&driverpkg.MySQLError{Number: 1047, Message: "Unknown command"})
+		&gomysql.MySQLError{Number: 1047, Message: "Unknown command"})
 }
 
 func TestClassifyTransport(t *testing.T) {
 	t.Parallel()
 	d := mysql.New()
 	sqlgentest.Class(t, d, dialects.NotSent, driver.ErrBadConn)
-	sqlgentest.Class(t, d, dialects.Lost, driverpkg.ErrInvalidConn, driverpkg.ErrMalformPkt, driverpkg.ErrPktSync,
-		driverpkg.ErrPktSyncMul, driverpkg.ErrBusyBuffer, io.EOF, context.Canceled, context.DeadlineExceeded)
-	sqlgentest.Class(t, d, dialects.Rejected, driverpkg.ErrPktTooLarge, driverpkg.ErrNoTLS, driverpkg.ErrUnknownPlugin)
+	sqlgentest.Class(t, d, dialects.Lost, gomysql.ErrInvalidConn, gomysql.ErrMalformPkt, gomysql.ErrPktSync,
+		gomysql.ErrPktSyncMul, gomysql.ErrBusyBuffer, io.EOF, context.Canceled, context.DeadlineExceeded)
+	sqlgentest.Class(t, d, dialects.Rejected, gomysql.ErrPktTooLarge, gomysql.ErrNoTLS, gomysql.ErrUnknownPlugin)
 	sqlgentest.Class(t, d, dialects.Unknown, errors.New("Error 1213: Deadlock"))
 	require.Equal(t, dialects.Unknown, d.Classify(nil))
 }
