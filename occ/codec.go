@@ -19,8 +19,8 @@ type scanner interface{ Scan(src any) error }
 
 // codec moves one field between its struct and a driver.
 type codec struct {
-	// bind returns the value to hand to the driver. It copies: what it returns
-	// does not change with the struct afterwards.
+	// bind returns the value to hand to the driver. Bytes are not copied: the
+	// row must not change while the statement runs.
 	bind func(v reflect.Value) (any, error)
 	// dest returns what to scan into, and what to do once the scan succeeded
 	// (nil: nothing).

@@ -151,7 +151,8 @@ type unit struct {
 func (u *unit) run(ctx context.Context, body func() (commit bool, err error)) error {
 	u.phase = dialects.InTx
 	if err := u.conn.Begin(ctx, u.db.begin); err != nil {
-		u.dirty = true
+		class := u.db.Classify(err)
+		u.dirty = class == dialects.Lost || class == dialects.Unknown
 		return err
 	}
 	u.dirty = true // until proven clean; a panic of body leaves it so

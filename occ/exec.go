@@ -23,7 +23,7 @@ func (db *DB) Exec(ctx context.Context, text string, args ...any) error {
 		return db.judge(ctx, s, dialects.Connecting, err).err
 	}
 	res, err := conn.Exec(ctx, text, args)
-	conn.Release(err != nil && db.Classify(err) == dialects.Lost)
+	conn.Release(false)
 	if err != nil {
 		return db.judge(ctx, s, dialects.Autocommit, err).err
 	}
@@ -70,7 +70,7 @@ func (db *DB) Retry(ctx context.Context, body func(ctx context.Context) error) e
 		w = &watch{observer: db.opts.Observer, subject: s, attempts: &a}
 	}
 	for {
-		f := db.judgeBody(ctx, s, body(ctx))
+		f := db.judgeBody(s, body(ctx))
 		w.attempt(ctx, f.err)
 		if f.err == nil {
 			return nil
@@ -85,11 +85,7 @@ func (db *DB) Retry(ctx context.Context, body func(ctx context.Context) error) e
 
 // judgeBody judges an error of the caller's own code. Where it happened is not
 // known, so it is taken for an error of a write outside of a transaction.
-func (db *DB) judgeBody(ctx context.Context, s Subject, err error) failure {
-	class := dialects.Unknown
-	if err != nil {
-		class = db.Classify(err)
-	}
+func (db *DB) judgeBody(s Subject, err error) failure {
 	switch {
 	case err == nil:
 		return failure{}
@@ -99,10 +95,16 @@ func (db *DB) judgeBody(ctx context.Context, s Subject, err error) failure {
 		return failure{err, dialects.Retry}
 	case errors.Is(err, ErrUnavailable):
 		return failure{err, dialects.Down}
-	case class == dialects.Unknown, class.At(dialects.Autocommit) == dialects.Refused:
+	}
+	class := db.Classify(err)
+	outcome := class.At(dialects.Autocommit)
+	switch {
+	case class == dialects.Unknown: // not of the database: the body's own
 		return failure{err, dialects.Refused}
+	case outcome == dialects.Ambiguous:
+		return failure{&AmbiguousError{Subject: s, Phase: dialects.Autocommit.String(), Err: err}, outcome}
 	default:
-		return db.judge(ctx, s, dialects.Autocommit, err)
+		return failure{err, outcome}
 	}
 }
 

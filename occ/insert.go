@@ -155,13 +155,11 @@ func (i *insertion[T, K]) once(ctx context.Context) failure {
 	if err != nil {
 		return i.failure(ctx, dialects.Connecting, err)
 	}
-	if !i.reread {
-		err := i.send(ctx, conn)
-		conn.Release(err != nil && i.c.db.Classify(err) == dialects.Lost)
-		return i.failure(ctx, dialects.Autocommit, err)
-	}
 	u := unit{db: i.c.db, conn: conn}
 	defer func() { conn.Release(u.dirty) }()
+	if !i.reread {
+		return i.failure(ctx, dialects.Autocommit, i.send(ctx, conn))
+	}
 	err = u.run(ctx, func() (commit bool, err error) { return true, i.sendAndRead(ctx, conn) })
 	return i.failure(ctx, u.phase, err)
 }

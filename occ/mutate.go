@@ -116,10 +116,10 @@ func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
 	if err != nil {
 		return m.failure(ctx, dialects.Connecting, err)
 	}
-	var discard bool
-	defer func() { conn.Release(discard) }()
+	u := unit{db: m.c.db, conn: conn}
+	defer func() { conn.Release(u.dirty) }()
 	if suspect || m.c.readBack {
-		f := m.resolve(ctx, conn, &discard)
+		f := m.resolve(ctx, &u)
 		if _, ok := f.err.(*Conflict[T]); ok { //nolint:errorlint // made by resolve, never wrapped
 			f.outcome = dialects.Retry
 		}
@@ -128,7 +128,6 @@ func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
 	n, err := m.c.writeRow(ctx, conn, m.b, m.st, m.row)
 	switch {
 	case err != nil:
-		discard = m.c.db.Classify(err) == dialects.Lost
 		return m.failure(ctx, dialects.Autocommit, err)
 	case n == 0:
 		m.lost = true

@@ -151,18 +151,17 @@ func (w *writing[T, K]) once(ctx context.Context) failure {
 	if err != nil {
 		return w.failure(ctx, dialects.Connecting, err)
 	}
-	var discard bool
-	defer func() { conn.Release(discard) }()
+	u := unit{db: w.c.db, conn: conn}
+	defer func() { conn.Release(u.dirty) }()
 	if w.c.readBack {
-		return w.resolve(ctx, conn, &discard)
+		return w.resolve(ctx, &u)
 	}
 	n, err := w.c.writeRow(ctx, conn, w.b, w.st, w.row)
 	switch {
 	case err != nil:
-		discard = w.c.db.Classify(err) == dialects.Lost
 		return w.failure(ctx, dialects.Autocommit, err)
 	case n == 0:
-		return w.resolve(ctx, conn, &discard)
+		return w.resolve(ctx, &u)
 	case n > 1:
 		return w.refuse(ErrNotUnique)
 	}
@@ -196,14 +195,12 @@ func (w *writing[T, K]) refuse(kind error) failure {
 // what it finds is exactly what the write met. It is the slow path after a write
 // that matched no row. A row that now has the expected version after all was
 // deleted and inserted in between: the write is then done here.
-func (w *writing[T, K]) resolve(ctx context.Context, conn dialects.Conn, discard *bool) failure {
-	u := unit{db: w.c.db, conn: conn}
+func (w *writing[T, K]) resolve(ctx context.Context, u *unit) failure {
 	var found failure
 	err := u.run(ctx, func() (commit bool, err error) {
-		found, err = w.locked(ctx, conn)
+		found, err = w.locked(ctx, u.conn)
 		return found.err == nil, err
 	})
-	*discard = u.dirty
 	if err != nil {
 		return w.failure(ctx, u.phase, err)
 	}
