@@ -60,7 +60,8 @@ type Dialect interface {
 type Limits struct {
 	// Params is the greatest number of bound parameters of one statement.
 	Params int
-	// Identifier is the greatest length of an identifier, in bytes.
+	// Identifier is the greatest length of an identifier, in the unit that the
+	// database counts: bytes, or characters. Zero: none.
 	Identifier int
 	// TimePrecision is the finest step of time that a column can hold.
 	TimePrecision time.Duration
@@ -88,8 +89,9 @@ type MultiReader interface {
 type Finder interface {
 	// Find reads every column of the rows that tail selects. Tail is the
 	// caller's own SQL after the FROM clause ("WHERE owner = ? ORDER BY id"),
-	// with ? for each bound argument; ?? is a literal question mark. The
-	// statement's Args are empty: the caller binds.
+	// with ? for each bound argument. Where the database has operators with
+	// question marks, ?? is one of theirs. The statement's Args are empty: the
+	// caller binds.
 	Find(t *Table, tail string) (Statement, error)
 }
 

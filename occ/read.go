@@ -127,8 +127,8 @@ func (c *core[T, K]) collect(ctx context.Context, q dialects.Querier, st *dialec
 }
 
 // Find yields the rows that tail selects: the caller's own SQL after the FROM
-// clause, with ? for each argument on every database (and ?? for a question
-// mark outside of quotes).
+// clause, with ? for each argument on every database. (On PostgreSQL $1 works as
+// well, and a question mark in an operator is written twice: data ??| array.)
 //
 //	for account, err := range accounts.Find(ctx, "WHERE owner = ? ORDER BY id LIMIT 100", name) {
 //

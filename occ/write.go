@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -291,7 +292,7 @@ func (w *writing[T, K]) joined(ctx context.Context, tx *joined) error {
 		f = w.refuse(ErrNotUnique)
 	case err == nil:
 		if f, err = w.compare(ctx, tx.q, &w.c.lock); err == nil && f.err == nil {
-			f = w.refuse(ErrSuppressed)
+			f = w.unexplained()
 		}
 	}
 	if err != nil {
@@ -301,6 +302,19 @@ func (w *writing[T, K]) joined(ctx context.Context, tx *joined) error {
 	watch.attempt(ctx, f.err)
 	return f.err
 }
+
+// unexplained is a write in the caller's transaction that matched no row although
+// the version is right.
+func (w *writing[T, K]) unexplained() failure {
+	if w.c.version.kind == dialects.Xmin {
+		return failure{&OpError{Subject: w.subject(), Kind: ErrUsage, Err: errXminTwice}, dialects.Refused}
+	}
+	return w.refuse(ErrSuppressed)
+}
+
+// errXminTwice: see [dialects.Xmin].
+var errXminTwice = errors.New("this transaction has written the row already, and xmin cannot tell its writes apart: " +
+	"write each row once per transaction, or use a counter version")
 
 // joinedFailure ends the caller's transaction for this package. A lost race that
 // came as an error is a conflict like any other, without the current row: the
