@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/occkit/occkit/bench"
+	"github.com/occkit/occkit/bench/report"
+	"github.com/occkit/occkit/bench/strategy"
+	"github.com/occkit/occkit/bench/workload"
+	"github.com/occkit/occkit/dialects/named"
+)
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitUsage       = 1 // bad usage, unreachable database
+	exitViolated    = 2
+	exitInterrupted = 130
+)
+
+// dsnVariable keeps passwords out of the process list.
+const dsnVariable = "OCCBENCH_DSN"
+
+// errViolated ends a run whose verdict has been printed.
+var errViolated = errors.New("violated")
+
+// usageError is an error of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newCommand(stdout, stderr)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errViolated):
+		return exitViolated
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "occbench: interrupted: nothing was verified, the benchmark's table is gone")
+		return exitInterrupted
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "occbench: %s (see occbench --help)\n", report.OneLine(err))
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "occbench: %s\n", report.OneLine(err))
+		return exitUsage
+	}
+}
+
+// options are the flags' values.
+type options struct {
+	db, dsn    string
+	dist, json string
+	spec       bench.Spec
+}
+
+func newCommand(stdout, stderr io.Writer) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:           "occbench [flags]",
+		Short:         "Compare ways of changing contended rows, and prove that no update was lost",
+		Long:          help(),
+		Example:       examples,
+		Args:          noArguments,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd); err != nil {
+				return usageError{err}
+			}
+			return run(cmd.Context(), o, stdout, stderr)
+		},
+	}
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.db, "db", "sqlite", "database: "+strings.Join(named.Names(), ", "))
+	f.StringVar(&o.dsn, "dsn", "", "how to connect; better in the environment as "+dsnVariable+", which ps does not show")
+	f.StringSliceVar(&o.spec.Workloads, "workload", workload.Names(), "what clients do")
+	f.StringSliceVar(&o.spec.Strategies, "strategies", strategy.Names(), "what is compared")
+	f.IntVar(&o.spec.Clients, "clients", 16, "concurrent clients")
+	f.IntVar(&o.spec.Keys, "keys", 8, "rows; fewer means more contention")
+	f.StringVar(&o.dist, "dist", "uniform", "how often each row is chosen: uniform, single, zipf:THETA")
+	f.DurationVar(&o.spec.Duration, "duration", bench.DefaultDuration, "measured time of one repetition of one strategy")
+	f.IntVar(&o.spec.Reps, "reps", 6, "repetitions; a 95 % confidence interval takes 6")
+	f.Uint64Var(&o.spec.Seed, "seed", 1, "the clients' choices; equal for every strategy")
+	f.StringVar(&o.json, "json", "", "write the result as JSON to this file; - is standard output, and the table goes to standard error")
+	return cmd
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q: options begin with --", args[0])}
+	}
+	return nil
+}
+
+// check completes the options, and refuses what cannot be right. A zero that
+// was given is no default.
+func (o *options) check(cmd *cobra.Command) error {
+	changed := cmd.Flags().Changed
+	if o.dsn == "" && !changed("dsn") {
+		o.dsn = os.Getenv(dsnVariable)
+	}
+	if !slices.Contains(named.Names(), o.db) {
+		return fmt.Errorf("unknown database %q: choose from %s", o.db, strings.Join(named.Names(), ", "))
+	}
+	var err error
+	if o.spec.Dist, err = workload.ParseDist(o.dist); err != nil {
+		return err
+	}
+	if !changed("strategies") {
+		o.spec.Strategies = nil // the default leaves out what makes no sense
+	}
+	switch {
+	case o.spec.Clients == 0, o.spec.Keys == 0, o.spec.Reps == 0:
+		return errors.New("clients, keys and reps must be at least 1")
+	case o.spec.Duration <= 0:
+		return fmt.Errorf("duration must be positive, not %s", o.spec.Duration)
+	case len(o.spec.Workloads) == 0:
+		return errors.New("workload must name at least one of " + strings.Join(workload.Names(), ", "))
+	case changed("strategies") && len(o.spec.Strategies) == 0:
+		return errors.New("strategies must name at least one of " + strings.Join(strategy.Names(), ", "))
+	}
+	return o.spec.Validate()
+}

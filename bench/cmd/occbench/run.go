@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/term"
+
+	"github.com/occkit/occkit/bench"
+	"github.com/occkit/occkit/bench/report"
+	"github.com/occkit/occkit/dialects/named"
+)
+
+// run opens the database, runs the experiment and shows the result.
+func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+	sink, err := openSink(o.json, stdout)
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { err = errors.Join(err, sink.discard()) }()
+	db, err := named.Open(ctx, o.db, o.dsn, &named.Options{Connections: o.spec.Clients})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	progress := report.NewProgress(stderr, terminalWidth(stderr))
+	target := bench.Target{
+		DB: db.DB, Dialect: db.Dialect, Placeholder: db.Placeholder,
+		Server: db.Version, Settings: db.Settings, Connections: db.Connections,
+	}
+	result, err := bench.Run(ctx, o.spec, target, progress.Show)
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	human := stdout
+	if o.json == "-" {
+		human = stderr
+	}
+	if err := errors.Join(report.Table(human, result), report.Verdict(human, result), sink.write(result)); err != nil {
+		return err
+	}
+	if result.Verdict != bench.OK {
+		return errViolated
+	}
+	return nil
+}
+
+// sink is where the JSON goes. A file is opened before the run, so that a wrong
+// path is found out at once, and written as a whole at the end.
+type sink struct {
+	w    io.Writer
+	temp *os.File
+	path string
+}
+
+func openSink(path string, stdout io.Writer) (*sink, error) {
+	switch path {
+	case "":
+		return &sink{}, nil
+	case "-":
+		return &sink{w: stdout}, nil
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".occbench-*")
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the JSON file: %w", err)
+	}
+	return &sink{w: temp, temp: temp, path: path}, nil
+}
+
+// write writes the result, if it is wanted.
+func (s *sink) write(r bench.Result) error {
+	if s.w == nil {
+		return nil
+	}
+	if err := report.JSON(s.w, r); err != nil || s.temp == nil {
+		return err
+	}
+	temp := s.temp
+	s.temp = nil
+	return errors.Join(temp.Chmod(0o644), temp.Close(), os.Rename(temp.Name(), s.path))
+}
+
+// discard removes what was not written.
+func (s *sink) discard() error {
+	if s.temp == nil {
+		return nil
+	}
+	return errors.Join(s.temp.Close(), os.Remove(s.temp.Name()))
+}
+
+// terminalWidth returns the width of the terminal that w is; zero when it is
+// none, or when NO_COLOR or TERM ask for plain text.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return max(width, 1)
+}

@@ -1,0 +1,198 @@
+// Package report shows what a benchmark found: a table and a verdict for
+// people, JSON for programs, and a progress line while it runs.
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/occkit/occkit/bench"
+	"github.com/occkit/occkit/bench/strategy"
+)
+
+// Table writes one table for each workload.
+func Table(w io.Writer, r bench.Result) error {
+	var names []string
+	for _, cell := range r.Cells {
+		if !slices.Contains(names, cell.Workload) {
+			names = append(names, cell.Workload)
+		}
+	}
+	var b strings.Builder
+	for _, name := range names {
+		cells := slices.DeleteFunc(slices.Clone(r.Cells), func(c bench.Cell) bool { return c.Workload != name })
+		heading(&b, r.Environment, cells[0])
+		rows := [][]string{columns}
+		for _, cell := range cells {
+			rows = append(rows, row(cell))
+		}
+		align(&b, rows)
+		declined(&b, cells)
+		failures(&b, cells)
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+var columns = []string{
+	"strategy", "commits/s", "95 % CI", "attempts/commit", "p50", "p99", "fairness", "lost", "duplicate", "gave up", "check",
+}
+
+func heading(b *strings.Builder, e bench.Environment, c bench.Cell) {
+	fmt.Fprintf(b, "%s: %s on %s, %s, %s, %s of %s, interleaved\n", c.Workload,
+		plural(int64(c.Clients), "client"), plural(int64(c.Keys), "key"), c.Dist,
+		e.Database+" "+e.Server, plural(int64(len(c.Reps)), "repetition"),
+		time.Duration(e.DurationS*float64(time.Second)))
+}
+
+func row(c bench.Cell) []string {
+	var sum bench.Rep
+	var p50, p99, jain []float64
+	var broken int64
+	for _, rep := range c.Reps {
+		sum.Commits += rep.Commits
+		sum.Attempts += rep.Attempts
+		sum.Lost += rep.Lost
+		sum.Duplicate += rep.Duplicate
+		sum.OutOfOrder += rep.OutOfOrder
+		sum.GaveUp += rep.GaveUp
+		broken += rep.Audit.Broken
+		p50 = append(p50, float64(rep.LatencyUS.P50))
+		p99 = append(p99, float64(rep.LatencyUS.P99))
+		jain = append(jain, rep.Jain)
+	}
+	exact := sum.Lost+sum.Duplicate+sum.OutOfOrder+broken == 0
+	return []string{
+		c.Strategy, Count(int64(c.CommitsPerS.Median + 0.5)), interval(c.CommitsPerS),
+		ratio(sum.Attempts, sum.Commits), micros(median(p50)), micros(median(p99)),
+		strconv.FormatFloat(median(jain), 'f', 2, 64), Count(sum.Lost), Count(sum.Duplicate), Count(sum.GaveUp),
+		check(c.Strategy, exact, sum.Lost > 0),
+	}
+}
+
+// check is the last column: is the strategy what it should be?
+func check(name string, exact, lost bool) string {
+	s, err := strategy.Find(name)
+	switch control := err == nil && s.Control; {
+	case control && lost:
+		return "caught (control)"
+	case control:
+		return "NOT CAUGHT (control)"
+	case exact:
+		return "exact"
+	default:
+		return "VIOLATED"
+	}
+}
+
+func interval(i bench.Interval) string {
+	if i.CILow == nil || i.CIHigh == nil {
+		return "-"
+	}
+	return Count(int64(*i.CILow+0.5)) + " to " + Count(int64(*i.CIHigh+0.5))
+}
+
+func ratio(a, b int64) string {
+	if b == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(float64(a)/float64(b), 'f', 2, 64)
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// micros renders microseconds as milliseconds, to three digits or so.
+func micros(us float64) string {
+	ms := us / 1000
+	switch {
+	case ms >= 100:
+		return Count(int64(ms+0.5)) + " ms"
+	case ms >= 10:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	default:
+		return strconv.FormatFloat(ms, 'f', 2, 64) + " ms"
+	}
+}
+
+// Count renders a number with commas.
+func Count(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, text = "-", text[1:]
+	}
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return sign + text
+}
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return Count(n) + " " + noun + "s"
+}
+
+// align writes rows in columns: the first and the last to the left, numbers to
+// the right.
+func align(b *strings.Builder, rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, text := range r {
+			widths[i] = max(widths[i], len(text))
+		}
+	}
+	last := len(widths) - 1
+	for _, r := range rows {
+		fmt.Fprintf(b, "  %-*s", widths[0], r[0])
+		for i := 1; i < last; i++ {
+			fmt.Fprintf(b, "  %*s", widths[i], r[i])
+		}
+		fmt.Fprintf(b, "  %s\n", r[last])
+	}
+}
+
+// declined explains operations that are counted nowhere.
+func declined(b *strings.Builder, cells []bench.Cell) {
+	var n int64
+	for _, c := range cells {
+		for _, rep := range c.Reps {
+			n += rep.Declined
+		}
+	}
+	if n > 0 {
+		fmt.Fprintf(b, "  (%s met an account that had too little and changed nothing; they are not counted)\n", plural(n, "operation"))
+	}
+}
+
+// failures shows an error of each strategy that had some.
+func failures(b *strings.Builder, cells []bench.Cell) {
+	for _, c := range cells {
+		var errs int64
+		var first error
+		for _, rep := range c.Reps {
+			errs += rep.Errors + rep.GaveUp
+			if first == nil {
+				first = rep.FirstError
+			}
+		}
+		if first != nil {
+			fmt.Fprintf(b, "  (%s: %s without a commit, the first: %s)\n", c.Strategy, plural(errs, "operation"), OneLine(first))
+		}
+	}
+}
+
+// OneLine renders an error without line breaks.
+func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,181 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/occkit/occkit/bench/measure"
+	"github.com/occkit/occkit/bench/strategy"
+	"github.com/occkit/occkit/bench/workload"
+)
+
+// Progress tells how far a run is. It is sent before every repetition of a
+// cell, and once at the end.
+type Progress struct {
+	// Done of Total repetitions of cells have ended.
+	Done, Total int
+	// Round is the repetition that begins, of Rounds.
+	Round, Rounds int
+	// Workload and Strategy are the cell that begins; empty at the end.
+	Workload, Strategy string
+	// Left is about how long the rest takes.
+	Left time.Duration
+	// Commits is the number of commits so far.
+	Commits int64
+}
+
+// Run runs the experiment and judges it. Progress may be nil; it is called on
+// the calling goroutine. A violation is no error: it is the result's verdict.
+//
+// Each repetition has a table of its own, which is dropped before Run returns,
+// also when ctx ends. Then, and when the database fails, Run returns an error
+// and nothing is judged.
+func Run(ctx context.Context, spec Spec, target Target, progress func(Progress)) (Result, error) {
+	spec, err := spec.normal()
+	if err != nil {
+		return Result{}, err
+	}
+	e := &experiment{spec: spec, target: target, progress: progress}
+	e.keys = workload.NewSampler(spec.Dist, spec.Keys, spec.Seed)
+	if err := e.plan(); err != nil {
+		return Result{}, err
+	}
+	started := time.Now()
+	for round := range spec.Reps {
+		if err := e.round(ctx, round); err != nil {
+			return Result{}, err
+		}
+	}
+	e.report(Progress{Done: e.done, Total: e.total(), Round: spec.Reps, Rounds: spec.Reps, Commits: e.commits})
+	return e.result(started), nil
+}
+
+// experiment is a run on its way.
+type experiment struct {
+	spec     Spec
+	target   Target
+	keys     *workload.Sampler
+	cells    []*cell
+	progress func(Progress)
+	begun    time.Time
+	done     int
+	commits  int64
+}
+
+// cell is one strategy on one workload.
+type cell struct {
+	workload workload.Workload
+	strategy strategy.Strategy
+	reps     []Rep
+}
+
+func (e *experiment) plan() error {
+	for _, name := range e.spec.Workloads {
+		w, err := workload.Find(name)
+		if err != nil {
+			return err
+		}
+		for _, name := range e.spec.Strategies {
+			s, err := strategy.Find(name)
+			if err != nil {
+				return err
+			}
+			e.cells = append(e.cells, &cell{workload: w, strategy: s})
+		}
+	}
+	e.begun = time.Now()
+	return nil
+}
+
+func (e *experiment) total() int { return len(e.cells) * e.spec.Reps }
+
+// round runs every cell once, in an order of its own.
+func (e *experiment) round(ctx context.Context, round int) error {
+	order := rand.New(rand.NewPCG(e.spec.Seed, uint64(round))).Perm(len(e.cells))
+	for _, i := range order {
+		c := e.cells[i]
+		e.report(Progress{
+			Done: e.done, Total: e.total(), Round: round + 1, Rounds: e.spec.Reps,
+			Workload: c.workload.Name, Strategy: c.strategy.Name, Left: e.left(), Commits: e.commits,
+		})
+		rep, err := e.repeat(ctx, c, round)
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", c.workload.Name, c.strategy.Name, err)
+		}
+		c.reps = append(c.reps, rep)
+		e.commits += rep.Commits
+		e.done++
+	}
+	return nil
+}
+
+func (e *experiment) report(p Progress) {
+	if e.progress != nil {
+		e.progress(p)
+	}
+}
+
+// left estimates the time that is still needed.
+func (e *experiment) left() time.Duration {
+	each := e.spec.Duration
+	if e.done > 0 {
+		each = time.Since(e.begun) / time.Duration(e.done)
+	}
+	return time.Duration(e.total()-e.done) * each
+}
+
+func (e *experiment) result(started time.Time) Result {
+	r := Result{Schema: Schema, Environment: e.environment(started)}
+	for _, c := range e.cells {
+		r.Cells = append(r.Cells, Cell{
+			Workload: c.workload.Name, Strategy: c.strategy.Name, Clients: e.spec.Clients,
+			Keys: e.spec.Keys, Dist: e.spec.Dist.String(), Reps: c.reps, CommitsPerS: rate(c.reps),
+		})
+	}
+	summary := Summarize(r.Cells)
+	r.Verdict = summary.Verdict()
+	return r
+}
+
+// rate summarises the commits per second of repetitions.
+func rate(reps []Rep) Interval {
+	var samples []float64
+	for _, rep := range reps {
+		samples = append(samples, float64(rep.Commits)/rep.Seconds)
+	}
+	m := measure.MedianOf(samples)
+	i := Interval{Median: m.Value}
+	if m.Bounded {
+		i.CILow, i.CIHigh = &m.Low, &m.High
+	}
+	return i
+}
+
+func (e *experiment) environment(started time.Time) Environment {
+	return Environment{
+		Started: started.UTC().Format(time.RFC3339), Go: runtime.Version(),
+		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuModel(), CPUs: runtime.GOMAXPROCS(0),
+		Database: e.target.Dialect.Name(), Server: e.target.Server, Settings: e.target.Settings,
+		Connections: e.target.Connections, DurationS: e.spec.Duration.Seconds(), Seed: e.spec.Seed,
+		Collision: e.keys.Collision(),
+	}
+}
+
+// cpuModel returns the processor's name where the system has it in a file.
+func cpuModel() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,157 @@
+package strategy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/occkit/occkit/bench/workload"
+	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ"
+	"github.com/occkit/occkit/occ/observe"
+	"github.com/occkit/occkit/occ/retry"
+)
+
+// Row is a row of the benchmark's table.
+type Row struct {
+	// ID is the key.
+	ID int64 `occ:"id,key"`
+	// N is the number that operations change.
+	N int64 `occ:"n"`
+	// Version is the version.
+	Version int64 `occ:"version,version"`
+}
+
+// Kind is how an operation ended.
+type Kind uint8
+
+const (
+	// Committed: the database acknowledged it.
+	Committed Kind = iota
+	// Declined: a row would have gone below zero. Nothing was written.
+	Declined
+	// GaveUp: the retry policy ended it. Nothing was written.
+	GaveUp
+	// Unfinished: the measured time was over before a retry. Nothing was
+	// written, and it says nothing about the strategy.
+	Unfinished
+	// Unknown: it may have been committed.
+	Unknown
+	// Failed: the database refused it for good. Nothing was written.
+	Failed
+)
+
+// Outcome is what became of one operation.
+type Outcome struct {
+	// Kind is how it ended.
+	Kind Kind
+	// Versions are the versions that the rows were given, in the order of the
+	// changes. They mean something for committed operations only.
+	Versions [2]int64
+	// Attempts is how often it was tried; Conflicts is how many of the tries
+	// lost against another client.
+	Attempts, Conflicts int64
+	// Err is why it was not committed.
+	Err error
+}
+
+// Client runs operations one after the other. It is not safe for concurrent
+// use: each client of a benchmark has its own.
+type Client struct {
+	strategy Strategy
+	env      Env
+	db       *occ.DB
+	repo     *occ.Repository[Row, int64]
+	sql      statements
+	begin    string
+	current  Outcome
+}
+
+// Client returns a new client of the strategy. It does not use the database.
+func (s Strategy) Client(env Env) (*Client, error) {
+	c := &Client{strategy: s, env: env, begin: "BEGIN"}
+	if b, ok := env.Dialect.(dialects.Beginner); ok {
+		c.begin = b.Begin()
+	}
+	policy := s.backOff
+	if inner := policy.NewBackOff; inner != nil {
+		policy.NewBackOff = func() backoff.BackOff { return &bounded{inner(), env.Left} }
+	}
+	c.db = occ.New(env.DB, env.Dialect, &occ.Options{Retry: &policy, Observer: observe.Func(c.observe)})
+	var err error
+	if c.repo, err = occ.NewRepository[Row, int64](c.db, env.Table, nil); err != nil {
+		return nil, err
+	}
+	c.sql, err = newStatements(env)
+	return c, err
+}
+
+// bounded ends a backoff whose next delay would outlast the measured time.
+type bounded struct {
+	backoff.BackOff
+	left func() time.Duration
+}
+
+// NextBackOff returns the next delay, or [backoff.Stop].
+func (b *bounded) NextBackOff() time.Duration {
+	delay := b.BackOff.NextBackOff()
+	if delay >= b.left() {
+		return backoff.Stop
+	}
+	return delay
+}
+
+// observe counts the attempts of the operation as a whole. The writes inside of
+// a transaction are part of it and report themselves too.
+func (c *Client) observe(_ context.Context, e observe.Event) {
+	if e.Op != "mutate" && e.Op != "retry" {
+		return
+	}
+	switch e.Kind {
+	case observe.Attempt:
+		c.current.Attempts++
+	case observe.Conflict:
+		c.current.Conflicts++
+	}
+}
+
+// Do runs one operation until its outcome is known.
+func (c *Client) Do(ctx context.Context, changes []workload.Change) Outcome {
+	c.current = Outcome{}
+	c.current.Err = c.strategy.run(c, ctx, changes)
+	c.current.Kind = c.kind(ctx, c.current.Err)
+	return c.current
+}
+
+func (c *Client) kind(ctx context.Context, err error) Kind {
+	var exhausted *retry.ExhaustedError
+	switch {
+	case err == nil:
+		return Committed
+	case errors.Is(err, errDeclined):
+		return Declined
+	case errors.Is(err, occ.ErrAmbiguous):
+		return Unknown
+	case ctx.Err() != nil:
+		return Unfinished
+	case errors.As(err, &exhausted) && exhausted.Reason == retry.BackOffStopped:
+		return Unfinished
+	case exhausted != nil:
+		return GaveUp
+	default:
+		return Failed
+	}
+}
+
+// errDeclined ends an operation that would make a row negative.
+var errDeclined = errors.New("insufficient funds")
+
+// add returns the number after a change, if the row can bear it.
+func add(n, delta int64) (int64, error) {
+	if n += delta; n < 0 {
+		return 0, errDeclined
+	}
+	return n, nil
+}

@@ -1,0 +1,101 @@
+// Package strategy holds the ways to change versioned rows that a benchmark
+// compares: occkit's optimistic writes with several backoffs, the pessimistic
+// and the single-statement alternatives, and the mistake that all of them are
+// there to avoid.
+package strategy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/occkit/occkit/bench/workload"
+	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/retry"
+)
+
+// Env is where clients work. All fields are required.
+type Env struct {
+	// DB is the transport to the database.
+	DB dialects.DB
+	// Dialect is the dialect that the database speaks.
+	Dialect dialects.Dialect
+	// Placeholder returns the placeholder of the n-th bound parameter, from 1.
+	Placeholder func(n int) string
+	// Table is the table of the rows. Its name needs no quotes.
+	Table string
+	// Left returns how much of the measured time is left. A retry that would
+	// have to wait longer is not made: see [Unfinished].
+	Left func() time.Duration
+}
+
+// Strategy is one way to change rows.
+type Strategy struct {
+	// Name is the strategy's name on command lines and in results.
+	Name string
+	// Summary is one line of help.
+	Summary string
+	// Control marks the strategy that is wrong on purpose. A benchmark that
+	// does not catch it proves nothing.
+	Control bool
+
+	backOff retry.Policy
+	run     func(c *Client, ctx context.Context, changes []workload.Change) error
+}
+
+// The first delay and the longest one of the backoffs are occkit's defaults.
+const (
+	base  = 2 * time.Millisecond
+	limit = 250 * time.Millisecond
+)
+
+// All returns every strategy, in the order in which they are shown.
+func All() []Strategy {
+	return []Strategy{
+		{
+			Name: "naive", Summary: "read, then write without a version check (the control: it must be caught)",
+			Control: true, backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).naive,
+		},
+		{
+			Name: "none", Summary: "occkit's checked write, repeated at once after a conflict",
+			backOff: retry.Policy{NewBackOff: retry.None()}, run: (*Client).optimistic,
+		},
+		{
+			Name: "exponential", Summary: "occkit's checked write, waiting 2, 4, 8 ... 250 ms",
+			backOff: retry.Policy{NewBackOff: retry.Exponential(base, limit)}, run: (*Client).optimistic,
+		},
+		{
+			Name: "full-jitter", Summary: "occkit's checked write, waiting a random part of that (occkit's default)",
+			backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).optimistic,
+		},
+		{
+			Name: "for-update", Summary: "lock the rows, read, write (SELECT ... FOR UPDATE, or BEGIN IMMEDIATE)",
+			backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).pessimistic,
+		},
+		{
+			Name: "atomic", Summary: "let the database compute: SET n = n + 1, version = version + 1",
+			backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).atomic,
+		},
+	}
+}
+
+// Find returns the strategy of a name. An unknown name is an error that lists
+// the known ones.
+func Find(name string) (Strategy, error) {
+	for _, s := range All() {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Strategy{}, fmt.Errorf("unknown strategy %q: choose from %s", name, strings.Join(Names(), ", "))
+}
+
+// Names returns the names of all strategies.
+func Names() []string {
+	var names []string
+	for _, s := range All() {
+		names = append(names, s.Name)
+	}
+	return names
+}
