@@ -58,16 +58,19 @@ var (
 func (e engine) env() string { return "OCCKIT_" + strings.ToUpper(e.name) }
 
 // Installed returns the servers of an engine ("postgres", "mariadb", "mysql")
-// that can be started on this machine, one per version, oldest first. The
-// search runs once per process.
+// that can be started on this machine, one per version, oldest first. Every
+// call searches anew.
 func Installed(name string) []Installation {
-	if find, ok := installed[name]; ok {
-		return slices.Clone(find())
+	for _, e := range []engine{postgres, mariadb, mysqld} {
+		if e.name == name && canStart {
+			return e.find()
+		}
 	}
 	return nil
 }
 
-var installed = map[string]func() []Installation{
+// found is what Installed says, asked once per process and engine.
+var found = map[string]func() []Installation{
 	"postgres": sync.OnceValue(postgres.find),
 	"mariadb":  sync.OnceValue(mariadb.find),
 	"mysql":    sync.OnceValue(mysqld.find),
@@ -79,7 +82,7 @@ func (e engine) find() []Installation {
 		return nil
 	}
 	folders := e.folders()
-	var found []Installation
+	var all []Installation
 	for _, folder := range folders {
 		in := Installation{Engine: e.name, Server: filepath.Join(folder, e.server)}
 		in.Setup = firstFile(e.setup, append([]string{folder}, folders...))
@@ -88,14 +91,14 @@ func (e engine) find() []Installation {
 		}
 		in.Version = e.version(in.Server, run)
 		known := func(have Installation) bool { return have.Version == in.Version }
-		if in.Version != "" && !slices.ContainsFunc(found, known) {
-			found = append(found, in)
+		if in.Version != "" && !slices.ContainsFunc(all, known) {
+			all = append(all, in)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Installation) int {
+	slices.SortStableFunc(all, func(a, b Installation) int {
 		return slices.Compare(numbers(a.Version), numbers(b.Version))
 	})
-	return found
+	return all
 }
 
 var versionPattern = regexp.MustCompile(`(?:Ver|\(PostgreSQL\)) +(\d+(?:\.\d+)*)`)

@@ -38,11 +38,11 @@ func EachPostgres(t *testing.T, run func(t *testing.T, dsn string)) {
 		t.Run("pg"+postgresVersion(t, dsn), func(t *testing.T) { run(t, Postgres(t)) })
 		return
 	}
-	found := startable(t, postgres)
-	if len(found) > 1 {
-		found = []Installation{found[0], found[len(found)-1]}
+	all := startable(t, postgres)
+	if len(all) > 1 {
+		all = []Installation{all[0], all[len(all)-1]}
 	}
-	for _, installation := range found {
+	for _, installation := range all {
 		t.Run("pg"+installation.Version, func(t *testing.T) {
 			run(t, postgresSchema(t, sourceFrom(t, installation).local))
 		})

@@ -16,8 +16,8 @@ type Server struct {
 
 func startServer(t testing.TB, e engine, args []string) *Server {
 	t.Helper()
-	found := startable(t, e)
-	in, err := newInstance(found[len(found)-1], args)
+	installations := startable(t, e)
+	in, err := newInstance(installations[len(installations)-1], args)
 	if err != nil {
 		t.Fatalf("dbtest: %v", err)
 	}

@@ -40,8 +40,8 @@ func sourceOf(t testing.TB, e engine) source {
 	if dsn := os.Getenv(e.env()); dsn != "" {
 		return source{local: dsn, tcp: dsn}
 	}
-	found := startable(t, e)
-	return sourceFrom(t, found[len(found)-1])
+	installations := startable(t, e)
+	return sourceFrom(t, installations[len(installations)-1])
 }
 
 func sourceFrom(t testing.TB, installation Installation) source {
@@ -59,11 +59,11 @@ func startable(t testing.TB, e engine) []Installation {
 	if !canStart {
 		missing(t, e, "set "+e.env()+" to a DSN: servers are started on Linux only")
 	}
-	found := Installed(e.name)
-	if len(found) == 0 {
+	installations := found[e.name]()
+	if len(installations) == 0 {
 		missing(t, e, "")
 	}
-	return found
+	return installations
 }
 
 // requireTCP ends the test unless the DSN, which is the environment's, leads to
