@@ -195,4 +195,6 @@ func failures(b *strings.Builder, cells []bench.Cell) {
 }
 
 // OneLine renders an error without line breaks.
-func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+func OneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
