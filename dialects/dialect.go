@@ -76,6 +76,16 @@ type LockingReader interface {
 	SelectForUpdate(t *Table) (Statement, error)
 }
 
+// ShareLocker is implemented by dialects whose database can keep a row's version
+// from changing until the transaction ends and still let others do the same.
+// Without it, units of work lock the rows that they only read like the rows that
+// they write.
+type ShareLocker interface {
+	// SelectForShare reads like [LockingReader.SelectForUpdate], with a lock
+	// that blocks every change of the version and is shared with other readers.
+	SelectForShare(t *Table) (Statement, error)
+}
+
 // MultiReader is implemented by dialects that can read several rows by key in
 // one statement.
 type MultiReader interface {

@@ -19,11 +19,14 @@ import (
 // refused there: [Repository.Create] returns it instead.
 func (r *Repository[T, K]) Insert(ctx context.Context, row *T) error {
 	const op = "insert"
-	if r.err != nil {
-		return r.err
+	if err := r.begin(ctx, op); err != nil {
+		return err
 	}
 	if row == nil {
 		return r.core.usage(op, "the row is nil")
+	}
+	if r.unit != nil {
+		return r.unitInsert(op, row)
 	}
 	if r.tx != nil && r.core.leftOut(reflect.ValueOf(row).Elem()) != "" {
 		return r.core.usage(op, "the server generates a column, and *row is not changed in a joined transaction: use Create, which returns the row")
@@ -38,10 +41,14 @@ func (r *Repository[T, K]) Insert(ctx context.Context, row *T) error {
 // Create is [Repository.Insert] that returns the row as the database has it
 // instead of changing the caller's.
 func (r *Repository[T, K]) Create(ctx context.Context, row T) (T, error) {
-	if r.err != nil {
-		return row, r.err
+	const op = "create"
+	if err := r.begin(ctx, op); err != nil {
+		return row, err
 	}
-	written, err := r.insert(ctx, "create", row)
+	if r.unit != nil {
+		return row, r.core.usage(op, "a unit of work writes at its commit, so the row cannot come back yet: use Insert, which sets *row once the commit is known")
+	}
+	written, err := r.insert(ctx, op, row)
 	if err != nil {
 		var none T
 		return none, err

@@ -25,8 +25,11 @@ import (
 // [Repository.Update].
 func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T) error) (T, error) {
 	var none T
-	if r.err != nil {
-		return none, r.err
+	if err := r.begin(ctx, "mutate"); err != nil {
+		return none, err
+	}
+	if r.unit != nil {
+		return r.unitMutate(ctx, key, change)
 	}
 	c := r.core
 	m := mutation[T, K]{writing: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}

@@ -10,6 +10,17 @@ import (
 
 // Get returns the row of a key. A key without a row is [ErrNotFound].
 func (r *Repository[T, K]) Get(ctx context.Context, key K) (T, error) {
+	if err := r.begin(ctx, "get"); err != nil {
+		var none T
+		return none, err
+	}
+	if r.unit != nil {
+		return r.unitGet(ctx, key)
+	}
+	return r.get(ctx, key)
+}
+
+func (r *Repository[T, K]) get(ctx context.Context, key K) (T, error) {
 	row := new(T)
 	b := r.core.take()
 	defer r.core.give(b)
@@ -27,7 +38,13 @@ func (r *Repository[T, K]) Get(ctx context.Context, key K) (T, error) {
 // takes one statement for each hundred keys or so, each of which sees its own
 // state of the table.
 func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, error) {
+	if err := r.begin(ctx, "get many"); err != nil {
+		return nil, err
+	}
 	found := make(map[K]T, len(keys))
+	if r.unit != nil { // the unit may know some of them, and remembers what is absent
+		return found, r.getEach(ctx, keys, found)
+	}
 	multi, ok := r.core.db.dialect.(dialects.MultiReader)
 	if !ok {
 		return found, r.getEach(ctx, keys, found)
@@ -151,6 +168,9 @@ func (r *Repository[T, K]) Find(ctx context.Context, tail string, args ...any) i
 }
 
 func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (rows []T, err error) {
+	if err := r.begin(ctx, "find"); err != nil {
+		return nil, err
+	}
 	finder, ok := r.core.db.dialect.(dialects.Finder)
 	if !ok {
 		return nil, r.core.usage("find", "dialect %s has no Find", r.core.db.dialect.Name())
@@ -163,6 +183,9 @@ func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (r
 		rows, err = r.core.collect(ctx, q, &st, args)
 		return err
 	})
+	if err == nil && r.unit != nil {
+		return r.core.unitRows(r.unit, rows)
+	}
 	return rows, err
 }
 
@@ -170,9 +193,6 @@ func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (r
 // refused for now: a read may always be repeated. Key is nil when the operation
 // is not about one row.
 func (r *Repository[T, K]) reading(ctx context.Context, op string, key *K, body func(dialects.Querier) error) error {
-	if r.err != nil {
-		return r.err
-	}
 	if r.tx != nil {
 		return r.core.joinedRead(ctx, r.tx, op, key, body)
 	}

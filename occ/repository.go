@@ -46,6 +46,7 @@ type RepositoryOptions struct {
 type Repository[T any, K comparable] struct {
 	core *core[T, K]
 	tx   *joined // the caller's transaction; nil outside of one
+	unit *Tx     // the unit of work; nil outside of one
 	err  error   // why In failed
 }
 
@@ -56,9 +57,10 @@ type core[T any, K comparable] struct {
 	m        *mapping
 	keys     *keyer[K]
 	version  versioner
+	writes   []int // the columns that an update writes
 	readBack bool
 
-	sel, lock, update, touch, remove dialects.Statement
+	sel, lock, share, update, touch, remove dialects.Statement
 
 	inserts sync.Map // columns left to the server -> dialects.Statement
 	patches sync.Map // columns written -> dialects.Statement
@@ -91,6 +93,11 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 		kind: m.table.Columns[m.version].Version, typ: f.typ, field: f,
 		precision: max(db.dialect.Limits().TimePrecision, 1), now: db.opts.Now,
 	}
+	for i, col := range m.table.Columns {
+		if col.Writable() {
+			c.writes = append(c.writes, i)
+		}
+	}
 	c.pool.New = func() any { return newBuffers(f.typ) }
 	if err := c.compile(); err != nil {
 		return nil, m.errorf("", "table %q does not fit dialect %s: %w", table, db.dialect.Name(), err)
@@ -109,7 +116,13 @@ func (c *core[T, K]) compile() error {
 	if l, ok := d.(dialects.LockingReader); ok {
 		c.lock, err = l.SelectForUpdate(t)
 	}
-	if !errors.Is(err, errors.ErrUnsupported) && err != nil {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if l, ok := d.(dialects.ShareLocker); ok {
+		c.share, err = l.SelectForShare(t)
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	var errs [4]error
@@ -119,6 +132,9 @@ func (c *core[T, K]) compile() error {
 	c.remove, errs[3] = d.Delete(t)
 	if c.lock.Text == "" {
 		c.lock = c.sel
+	}
+	if c.share.Text == "" {
+		c.share = c.lock
 	}
 	return errors.Join(errs[:]...)
 }
@@ -138,16 +154,14 @@ func (c *core[T, K]) writing(columns []int) *dialects.Table {
 	return &t
 }
 
-// In returns the repository bound to a scope: the caller's own transaction, see
-// [Join].
+// In returns the repository bound to a scope: a unit of work, see [DB.Transact],
+// or the caller's own transaction, see [Join].
 func (r *Repository[T, K]) In(s Scope) *Repository[T, K] {
 	bound := &Repository[T, K]{core: r.core, err: r.err}
 	if s == nil {
 		bound.err = fmt.Errorf("occ: %w: In needs a scope, such as occ.Join(tx)", ErrUsage)
-	} else if tx, err := s.bind(r.core.db); err != nil {
-		bound.err = fmt.Errorf("occ: %w", err)
-	} else {
-		bound.tx = tx
+	} else if bound.tx, bound.unit, bound.err = s.bind(r.core.db); bound.err != nil {
+		bound.err = fmt.Errorf("occ: %w", bound.err)
 	}
 	return bound
 }

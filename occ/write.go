@@ -3,9 +3,9 @@ package occ
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/observe"
@@ -21,56 +21,65 @@ import (
 // is [ErrGone], a write that the database swallowed is [ErrSuppressed], a broken
 // unique constraint is [ErrDuplicate], a lost reply is [*AmbiguousError].
 func (r *Repository[T, K]) Update(ctx context.Context, row *T) error {
-	return r.write(ctx, "update", &r.core.update, row)
+	return r.write(ctx, "update", &r.core.update, row, r.core.writes)
 }
 
 // Patch is [Repository.Update] for some columns only: the others of *row are
 // neither written nor looked at, so the row need not be loaded. It needs the key,
 // the version that the caller's decision was based on, and the named columns.
 func (r *Repository[T, K]) Patch(ctx context.Context, row *T, columns ...string) error {
-	st, err := r.core.patch(columns)
+	st, indices, err := r.core.patch(columns)
 	if err != nil {
 		return err
 	}
-	return r.write(ctx, "patch", st, row)
+	return r.write(ctx, "patch", st, row, indices)
 }
 
 // Touch moves the version of a row and changes nothing else: the row conflicts
 // with everybody who read it before. It fails like [Repository.Update].
 func (r *Repository[T, K]) Touch(ctx context.Context, row *T) error {
-	return r.write(ctx, "touch", &r.core.touch, row)
+	return r.write(ctx, "touch", &r.core.touch, row, nil)
 }
 
 // Delete removes a row, if it is still at the version that *row holds. It fails
 // like [Repository.Update], and changes nothing in *row.
 func (r *Repository[T, K]) Delete(ctx context.Context, row *T) error {
-	return r.write(ctx, "delete", &r.core.remove, row)
+	return r.write(ctx, "delete", &r.core.remove, row, nil)
 }
 
-// patch returns the update of the named columns, compiled once for each set.
-func (c *core[T, K]) patch(columns []string) (*dialects.Statement, error) {
-	names := slices.Sorted(slices.Values(columns))
-	cached := strings.Join(names, "\x00")
-	if st, ok := c.patches.Load(cached); ok {
-		return st.(*dialects.Statement), nil
-	}
+// patch returns the update of the named columns, and their indices.
+func (c *core[T, K]) patch(names []string) (*dialects.Statement, []int, error) {
 	if len(names) == 0 {
-		return nil, c.usage("patch", "no columns are named; Touch moves the version alone")
+		return nil, nil, c.usage("patch", "no columns are named; Touch moves the version alone")
 	}
-	var indices []int
+	var columns []int
 	for _, name := range names {
 		i := slices.IndexFunc(c.m.table.Columns, func(col dialects.Column) bool { return col.Name == name && col.Writable() })
 		switch {
 		case i < 0:
-			return nil, c.usage("patch", "no column %q can be written; those that can are %s", name, c.columnNames(dialects.Column.Writable))
-		case slices.Contains(indices, i):
-			return nil, c.usage("patch", "column %q is named twice", name)
+			return nil, nil, c.usage("patch", "no column %q can be written; those that can are %s", name, c.columnNames(dialects.Column.Writable))
+		case slices.Contains(columns, i):
+			return nil, nil, c.usage("patch", "column %q is named twice", name)
 		}
-		indices = append(indices, i)
+		columns = append(columns, i)
 	}
-	st, err := c.db.dialect.Update(c.writing(indices))
+	slices.Sort(columns)
+	st, err := c.updateOf(columns)
 	if err != nil {
-		return nil, c.usage("patch", "%w", err)
+		return nil, nil, c.usage("patch", "%w", err)
+	}
+	return st, columns, nil
+}
+
+// updateOf returns the update of some columns, compiled once for each set.
+func (c *core[T, K]) updateOf(columns []int) (*dialects.Statement, error) {
+	cached := fmt.Sprint(columns)
+	if st, ok := c.patches.Load(cached); ok {
+		return st.(*dialects.Statement), nil
+	}
+	st, err := c.db.dialect.Update(c.writing(columns))
+	if err != nil {
+		return nil, err
 	}
 	c.patches.Store(cached, &st)
 	return &st, nil
@@ -87,14 +96,18 @@ type writing[T any, K comparable] struct {
 }
 
 // write runs a checked write of *row until its outcome is known.
-func (r *Repository[T, K]) write(ctx context.Context, op string, st *dialects.Statement, row *T) error {
-	if r.err != nil {
-		return r.err
+// Columns are those that it writes.
+func (r *Repository[T, K]) write(ctx context.Context, op string, st *dialects.Statement, row *T, columns []int) error {
+	if err := r.begin(ctx, op); err != nil {
+		return err
 	}
 	if row == nil {
 		return r.core.usage(op, "the row is nil")
 	}
 	c := r.core
+	if r.unit != nil {
+		return r.unitWrite(op, st, row, columns)
+	}
 	w := &writing[T, K]{c: c, op: op, st: st, row: reflect.ValueOf(row).Elem(), b: c.take()}
 	defer c.give(w.b)
 	w.key = c.keys.of(w.row)
@@ -337,8 +350,11 @@ func (w *writing[T, K]) joinedFailure(ctx context.Context, tx *joined, err error
 // no statement in this package that writes without a version predicate.
 func (r *Repository[T, K]) Overwrite(ctx context.Context, row *T, reason string) error {
 	const op = "overwrite"
-	if r.err != nil {
-		return r.err
+	if err := r.begin(ctx, op); err != nil {
+		return err
+	}
+	if r.unit != nil {
+		return r.core.usage(op, "a unit of work validates what it writes; overwrite outside of it")
 	}
 	if row == nil {
 		return r.core.usage(op, "the row is nil")
