@@ -72,3 +72,24 @@ type Result struct {
 // ErrRolledBack is returned by [Conn.Commit] when the server answered COMMIT
 // with a rollback, as PostgreSQL does for a transaction that met an error.
 var ErrRolledBack = errors.New("the server answered COMMIT with ROLLBACK")
+
+// Call is one statement of a [Pipeliner].
+type Call struct {
+	// Text and Args are the statement.
+	Text string
+	Args []any
+	// Dest are what the columns of its only row are scanned into. Nil: the
+	// statement returns no rows.
+	Dest []any
+	// Rows is set to the number of rows that came back or were affected.
+	Rows int64
+}
+
+// Pipeliner is implemented by connections that can send several statements
+// together and wait once.
+type Pipeliner interface {
+	// Pipeline runs calls as one transaction of their own: when one fails, none
+	// has any effect, and those after it do not run. It is sent at most once.
+	// [errors.ErrUnsupported] means that nothing was sent.
+	Pipeline(ctx context.Context, calls []Call) error
+}

@@ -86,6 +86,33 @@ type ShareLocker interface {
 	SelectForShare(t *Table) (Statement, error)
 }
 
+// Guarder is implemented by dialects that can make the server itself refuse a
+// stale unit of work, so that its commit needs no answer in between.
+//
+// A guarded statement returns exactly one row (the columns in Returns, as far as
+// there are any, then one that is always 1), or fails with an error for which
+// Stale is true. It aborts the transaction that it is part of.
+type Guarder interface {
+	// GuardWrite makes a checked update or delete of t fail when no row matches.
+	GuardWrite(t *Table, st Statement) (Statement, error)
+	// GuardRead locks the row like [ShareLocker], and fails unless its version
+	// equals [Expected].
+	GuardRead(t *Table) (Statement, error)
+	// GuardAbsent fails when there is a row with the key.
+	GuardAbsent(t *Table) (Statement, error)
+	// Stale reports whether err is the failure of a guarded statement.
+	Stale(err error) bool
+}
+
+// Compounder is implemented by Guarders whose database runs several statements
+// as one. Their guarded statements return no rows and are only valid as parts.
+type Compounder interface {
+	Guarder
+	// Compound returns one statement that runs parts in a transaction of its
+	// own, and undoes all of it when one fails.
+	Compound(parts []string) string
+}
+
 // MultiReader is implemented by dialects that can read several rows by key in
 // one statement.
 type MultiReader interface {

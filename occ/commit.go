@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ type member interface {
 	// settle locks the row, and validates or writes it. A failure says that the
 	// row is not as the unit believes, an error that the database refused.
 	settle(ctx context.Context, q dialects.Querier) (failure, error)
+	// shot returns the row's part of a commit in one round trip; false when it
+	// cannot be part of one.
+	shot(g dialects.Guarder, compound bool) (shot, bool)
 	// inspect compares the row with what the unit believes, without a lock.
 	inspect(ctx context.Context, q dialects.Querier) (failure, error)
 	// committed takes over the outcome into the caller's rows.
@@ -43,9 +47,31 @@ func (tx *Tx) commit(ctx context.Context, s Subject) failure {
 	}
 	u := unit{db: tx.db, conn: conn}
 	defer func() { conn.Release(u.dirty) }()
+	f, tried := tx.oneShot(ctx, s, conn, members)
+	if tried && f.err == nil {
+		for _, m := range members {
+			m.committed()
+		}
+		return failure{}
+	}
+	if tried && !tx.needsDetail(f) {
+		return f
+	}
+	return tx.commitInSteps(ctx, s, &u, members)
+}
+
+// needsDetail tells whether the long way has to find out why the one round trip
+// applied nothing: which rows are stale, which of them was suppressed, which
+// insert met a row.
+func (tx *Tx) needsDetail(f failure) bool {
+	return f.err == errStale || errors.Is(f.err, ErrDuplicate) //nolint:errorlint // identity is meant
+}
+
+// commitInSteps commits with one round trip for each statement.
+func (tx *Tx) commitInSteps(ctx context.Context, s Subject, u *unit, members []member) failure {
 	var stale failure
-	err = u.run(ctx, func() (commit bool, err error) {
-		stale, err = tx.settle(ctx, conn, members)
+	err := u.run(ctx, func() (commit bool, err error) {
+		stale, err = tx.settle(ctx, u.conn, members)
 		return stale.err == nil, err
 	})
 	switch {

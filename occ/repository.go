@@ -65,6 +65,7 @@ type core[T any, K comparable] struct {
 	inserts sync.Map // columns left to the server -> dialects.Statement
 	patches sync.Map // columns written -> dialects.Statement
 	many    sync.Map // number of keys -> dialects.Statement
+	guards  sync.Map // statement -> its guarded form
 	pool    sync.Pool
 }
 
