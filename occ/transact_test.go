@@ -21,6 +21,7 @@ import (
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/dialects/sqlite"
 	"github.com/occkit/occkit/occ"
+	"github.com/occkit/occkit/occ/observe"
 )
 
 // engine is a database that unit tests run on.
@@ -60,6 +61,26 @@ func engines() []engine {
 	}
 }
 
+// transports finds the transport that a test's DB was made of, to make another
+// DB with other options.
+var transports sync.Map // *occ.DB -> dialects.DB
+
+func dbTransport(t *testing.T, db *occ.DB) dialects.DB {
+	t.Helper()
+	transport, ok := transports.Load(db)
+	require.True(t, ok)
+	return transport.(dialects.DB)
+}
+
+// conflictsTo keeps the last conflict of a unit.
+func conflictsTo(stale **occ.UnitConflict) observe.Observer {
+	return observe.Func(func(_ context.Context, e observe.Event) {
+		if e.Kind == observe.Conflict {
+			errors.As(e.Err, stale)
+		}
+	})
+}
+
 // eachEngine runs a test on every engine, with its own accounts table.
 func eachEngine(t *testing.T, conns int, run func(t *testing.T, db *occ.DB, accounts *occ.Repository[Account, int64])) {
 	t.Helper()
@@ -69,6 +90,7 @@ func eachEngine(t *testing.T, conns int, run func(t *testing.T, db *occ.DB, acco
 			transport, dialect, exec := e.open(t, conns)
 			exec("CREATE TABLE accounts (id BIGINT PRIMARY KEY, owner VARCHAR(40) NOT NULL, balance BIGINT NOT NULL, version BIGINT NOT NULL)")
 			db := occ.New(transport, dialect, nil)
+			transports.Store(db, transport)
 			accounts, err := occ.NewRepository[Account, int64](db, "accounts", nil)
 			require.NoError(t, err)
 			run(t, db, accounts)
@@ -146,7 +168,7 @@ func TestWriteSkew(t *testing.T) {
 		for id := range int64(2) {
 			require.NoError(t, accounts.Insert(ctx, &Account{ID: id, Owner: "doctor", Balance: 1}))
 		}
-		violations, reruns := onCall(t, db, accounts, 200, false)
+		violations, reruns := onCall(t, db, accounts, scaled(200, 10_000), false)
 		require.Zero(t, violations)
 		require.Positive(t, reruns, "no round conflicted, so the test proved nothing")
 		violations, _ = onCall(t, db, accounts, 200, true)
