@@ -50,7 +50,7 @@ func (e *experiment) repeat(ctx context.Context, c *cell, round int) (rep Rep, e
 func (e *experiment) workers(c *cell, t *table, round int, watch *window) ([]*worker, error) {
 	env := strategy.Env{
 		DB: e.target.DB, Dialect: e.target.Dialect, Placeholder: e.target.Placeholder,
-		Table: t.name, Left: watch.left,
+		Report: e.target.Report, Table: t.name, Left: watch.left,
 	}
 	workers := make([]*worker, e.spec.Clients)
 	for i := range workers {

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -64,7 +63,10 @@ func (s Spec) normal() (Spec, error) {
 			s.Strategies = slices.DeleteFunc(s.Strategies, isControl)
 		}
 	}
-	return s, errors.Join(s.checkRanges(), s.checkNames())
+	if err := s.checkRanges(); err != nil {
+		return s, err
+	}
+	return s, s.checkNames()
 }
 
 func orDefault[T comparable](value, fallback T) T {
@@ -98,7 +100,7 @@ func (s *Spec) checkNames() error {
 		case slices.Contains(s.Workloads[:i], name):
 			return fmt.Errorf("workload %q is named twice", name)
 		case s.Keys < w.MinKeys:
-			return fmt.Errorf("workload %s needs at least %d keys, not %d", name, w.MinKeys, s.Keys)
+			return fmt.Errorf("workload %s needs at least %d keys, not %d: raise keys, or choose other workloads", name, w.MinKeys, s.Keys)
 		}
 	}
 	for i, name := range s.Strategies {

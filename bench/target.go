@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,12 +15,17 @@ import (
 
 // Target is the database that is measured.
 type Target struct {
-	// DB is the transport; its pool should have a connection for every client.
+	// DB is the transport; its pool should have a connection for every client. It
+	// must be able to join transactions ([dialects.Joiner]).
 	DB dialects.DB
 	// Dialect is what the database speaks.
 	Dialect dialects.Dialect
 	// Placeholder returns the placeholder of the n-th bound parameter, from 1.
 	Placeholder func(n int) string
+	// Report wraps an SQL expression of an UPDATE so that its value comes back as
+	// the statement's last insert id, on databases whose UPDATE returns no rows.
+	// Nil where there is no such way: the row is then read again.
+	Report func(expression string) string
 	// Server, Settings and Connections describe the database in the result.
 	Server      string
 	Settings    map[string]string
@@ -50,16 +56,9 @@ func newTable(ctx context.Context, db dialects.DB, keys int, initial audit.State
 		return nil, fmt.Errorf("cannot create the benchmark's table: %w (the user needs the right to create and drop tables)", err)
 	}
 	if err := t.fill(ctx, keys, initial); err != nil {
-		return nil, fmt.Errorf("cannot fill the benchmark's table: %w", joinDrop(err, t.drop(ctx)))
+		return nil, errors.Join(fmt.Errorf("cannot fill the benchmark's table: %w", err), t.drop(ctx))
 	}
 	return t, nil
-}
-
-func joinDrop(err, dropErr error) error {
-	if dropErr == nil {
-		return err
-	}
-	return fmt.Errorf("%w; %w", err, dropErr)
 }
 
 func (t *table) fill(ctx context.Context, keys int, initial audit.State) error {
@@ -107,12 +106,15 @@ func (t *table) rows(ctx context.Context, keys int) ([]*audit.State, error) {
 	return states, rows.Err()
 }
 
+// ErrLeftover is what an error is when a table of the benchmark is still there.
+var ErrLeftover = errors.New("cannot drop the table")
+
 // drop removes the table, even when the caller's context has ended.
 func (t *table) drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tableTimeout)
 	defer cancel()
 	if err := t.exec(ctx, "DROP TABLE "+t.name); err != nil {
-		return fmt.Errorf("cannot drop the table %s, please do it by hand: %w", t.name, err)
+		return fmt.Errorf("%w %s, please do it by hand: %w", ErrLeftover, t.name, err)
 	}
 	return nil
 }

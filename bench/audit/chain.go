@@ -50,10 +50,11 @@ func (c *chain) checkVersions(r *Report) (missing int64) {
 // checkValue compares the value with what the acknowledged effects make it, and
 // returns how many effects are missing at least.
 func (c *chain) checkValue(r *Report) (missing int64) {
-	low, step := c.initial.Value, int64(0)
+	low := c.initial.Value
+	var credit, debit int64 // the greatest ones
 	for _, e := range c.acked {
 		low += e.Delta
-		step = max(step, e.Delta, -e.Delta)
+		credit, debit = max(credit, e.Delta), max(debit, -e.Delta)
 	}
 	high := low
 	for _, e := range c.unknown {
@@ -65,8 +66,7 @@ func (c *chain) checkValue(r *Report) (missing int64) {
 		r.Broken++
 		r.find("row %d holds %d, which is negative", c.key, value)
 	}
-	off := max(low-value, value-high)
-	if off <= 0 {
+	if value >= low && value <= high {
 		return 0
 	}
 	r.Broken++
@@ -75,10 +75,15 @@ func (c *chain) checkValue(r *Report) (missing int64) {
 	} else {
 		r.find("row %d holds %d, the acknowledged effects make it %d to %d", c.key, value, low, high)
 	}
-	if step == 0 {
+	return max(parts(low-value, credit), parts(value-high, debit))
+}
+
+// parts returns how many parts of at most the given size make a whole.
+func parts(whole, size int64) int64 {
+	if whole <= 0 || size <= 0 {
 		return 0
 	}
-	return (off + step - 1) / step
+	return (whole + size - 1) / size
 }
 
 // checkOrder compares versions with time. Effects are ordered by version: one

@@ -44,10 +44,10 @@ var columns = []string{
 }
 
 func heading(b *strings.Builder, e bench.Environment, c bench.Cell) {
-	fmt.Fprintf(b, "%s: %s on %s, %s, %s, %s of %s, interleaved\n", c.Workload,
+	fmt.Fprintf(b, "%s: %s on %s (%s), %s %s over %s, %s of %s, interleaved\n", c.Workload,
 		plural(int64(c.Clients), "client"), plural(int64(c.Keys), "key"), c.Dist,
-		e.Database+" "+e.Server, plural(int64(len(c.Reps)), "repetition"),
-		time.Duration(e.DurationS*float64(time.Second)))
+		e.Database, e.Server, plural(int64(e.Connections), "connection"),
+		plural(int64(len(c.Reps)), "repetition"), time.Duration(e.DurationS*float64(time.Second)))
 }
 
 func row(c bench.Cell) []string {
@@ -80,9 +80,9 @@ func check(name string, exact, lost bool) string {
 	s, err := strategy.Find(name)
 	switch control := err == nil && s.Control; {
 	case control && lost:
-		return "caught (control)"
+		return "caught"
 	case control:
-		return "NOT CAUGHT (control)"
+		return "NOT CAUGHT"
 	case exact:
 		return "exact"
 	default:
@@ -195,4 +195,6 @@ func failures(b *strings.Builder, cells []bench.Cell) {
 }
 
 // OneLine renders an error without line breaks.
-func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+func OneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}

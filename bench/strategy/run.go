@@ -117,7 +117,7 @@ func (c *Client) atomic(ctx context.Context, changes []workload.Change) error {
 			}
 			return nil
 		}
-		if len(changes) == 1 && c.sql.returns {
+		if len(changes) == 1 && (c.sql.returns || c.sql.reports) {
 			return c.once(ctx, dialects.Autocommit, body)
 		}
 		return c.tx(ctx, body)

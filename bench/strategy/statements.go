@@ -17,7 +17,8 @@ type statements struct {
 	blind      string // n, version, id
 	add        string // delta, id
 	take       string // delta, id, delta: no row if there is too little
-	returns    bool   // add and take return the version
+	returns    bool   // add and take return the version as a row
+	reports    bool   // add and take report the version as the last insert id
 }
 
 func newStatements(env Env) (statements, error) {
@@ -36,12 +37,13 @@ func newStatements(env Env) (statements, error) {
 	read, errs[0] = env.Dialect.Select(table)
 	lock, errs[1] = locker.SelectForUpdate(table)
 	update, errs[2] = env.Dialect.Update(table)
-	p := env.Placeholder
-	s := statements{
-		read: read.Text, lock: lock.Text, returns: len(update.Returns) > 0,
-		blind: fmt.Sprintf("UPDATE %s SET n = %s, version = %s WHERE id = %s", env.Table, p(1), p(2), p(3)),
-		add:   fmt.Sprintf("UPDATE %s SET n = n + %s, version = version + 1 WHERE id = %s", env.Table, p(1), p(2)),
+	p, next := env.Placeholder, "version + 1"
+	s := statements{read: read.Text, lock: lock.Text, returns: len(update.Returns) > 0}
+	if s.reports = env.Report != nil && !s.returns; s.reports {
+		next = env.Report(next)
 	}
+	s.blind = fmt.Sprintf("UPDATE %s SET n = %s, version = %s WHERE id = %s", env.Table, p(1), p(2), p(3))
+	s.add = fmt.Sprintf("UPDATE %s SET n = n + %s, version = %s WHERE id = %s", env.Table, p(1), next, p(2))
 	s.take = s.add + " AND n + " + p(3) + " >= 0"
 	if s.returns {
 		s.add += " RETURNING version"
@@ -106,6 +108,10 @@ func (c *Client) compute(ctx context.Context, q dialects.Querier, i int, change 
 	}
 	if err != nil {
 		return err
+	}
+	if c.sql.reports {
+		c.current.Versions[i] = res.LastInsertID
+		return nil
 	}
 	row, err := read(ctx, q, c.sql.read, change.Key) // the row is locked since
 	c.current.Versions[i] = row.Version

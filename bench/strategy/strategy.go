@@ -15,7 +15,7 @@ import (
 	"github.com/occkit/occkit/occ/retry"
 )
 
-// Env is where clients work. All fields are required.
+// Env is where clients work. All fields but Report are required.
 type Env struct {
 	// DB is the transport to the database.
 	DB dialects.DB
@@ -23,6 +23,9 @@ type Env struct {
 	Dialect dialects.Dialect
 	// Placeholder returns the placeholder of the n-th bound parameter, from 1.
 	Placeholder func(n int) string
+	// Report wraps an SQL expression of an UPDATE so that its value comes back as
+	// the statement's last insert id. Nil where the database has no such way.
+	Report func(expression string) string
 	// Table is the table of the rows. Its name needs no quotes.
 	Table string
 	// Left returns how much of the measured time is left. A retry that would

@@ -155,3 +155,9 @@ func (s *Sampler) Collision() float64 {
 	}
 	return sum
 }
+
+// Len returns the number of keys.
+func (s *Sampler) Len() int { return len(s.key) }
+
+// Key returns the key of a rank; rank 1 is the one chosen most often.
+func (s *Sampler) Key(rank int) int64 { return int64(s.key[rank-1]) }

@@ -11,8 +11,8 @@ func (s *Server) PID() int { return s.in.server.cmd.Process.Pid }
 // Shared returns the server that namespaces of the newest installation are on.
 func Shared(t testing.TB, name string) *Server {
 	t.Helper()
-	found := Installed(name)
-	in, err := sharedInstance(found[len(found)-1])
+	all := Installed(name)
+	in, err := sharedInstance(all[len(all)-1])
 	if err != nil {
 		t.Fatal(err)
 	}

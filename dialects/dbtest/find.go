@@ -58,25 +58,36 @@ var (
 func (e engine) env() string { return "OCCKIT_" + strings.ToUpper(e.name) }
 
 // Installed returns the servers of an engine ("postgres", "mariadb", "mysql")
-// that can be started on this machine, one per version, oldest first. Every
-// call searches anew.
+// that can be started on this machine, one per version, oldest first. It
+// searches once per process.
 func Installed(name string) []Installation {
+	if search, ok := installed[name]; ok {
+		return slices.Clone(search())
+	}
+	return nil
+}
+
+// Search is [Installed], but searches anew, for programs that install servers.
+func Search(ctx context.Context, name string) []Installation {
 	for _, e := range []engine{postgres, mariadb, mysqld} {
 		if e.name == name && canStart {
-			return e.find()
+			return e.find(ctx)
 		}
 	}
 	return nil
 }
 
-// found is what Installed says, asked once per process and engine.
-var found = map[string]func() []Installation{
-	"postgres": sync.OnceValue(postgres.find),
-	"mariadb":  sync.OnceValue(mariadb.find),
-	"mysql":    sync.OnceValue(mysqld.find),
+var installed = map[string]func() []Installation{
+	"postgres": once("postgres"),
+	"mariadb":  once("mariadb"),
+	"mysql":    once("mysql"),
 }
 
-func (e engine) find() []Installation {
+func once(name string) func() []Installation {
+	return sync.OnceValue(func() []Installation { return Search(context.Background(), name) })
+}
+
+func (e engine) find(ctx context.Context) []Installation {
 	run, err := serverAccount(e.accounts...)
 	if err != nil {
 		return nil
@@ -89,7 +100,7 @@ func (e engine) find() []Installation {
 		if !isFile(in.Server) || in.Setup == "" {
 			continue
 		}
-		in.Version = e.version(in.Server, run)
+		in.Version = e.version(ctx, in.Server, run)
 		known := func(have Installation) bool { return have.Version == in.Version }
 		if in.Version != "" && !slices.ContainsFunc(all, known) {
 			all = append(all, in)
@@ -105,8 +116,8 @@ var versionPattern = regexp.MustCompile(`(?:Ver|\(PostgreSQL\)) +(\d+(?:\.\d+)*)
 
 // version asks the program, as the user who would run it. Empty: it cannot be
 // run, or it is another engine under this name, as Debian's mysqld is.
-func (e engine) version(program string, run account) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func (e engine) version(ctx context.Context, program string, run account) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "-V")
 	cmd.Dir = "/"

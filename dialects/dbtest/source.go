@@ -59,7 +59,7 @@ func startable(t testing.TB, e engine) []Installation {
 	if !canStart {
 		missing(t, e, "set "+e.env()+" to a DSN: servers are started on Linux only")
 	}
-	installations := found[e.name]()
+	installations := Installed(e.name)
 	if len(installations) == 0 {
 		missing(t, e, "")
 	}

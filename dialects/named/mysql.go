@@ -44,6 +44,7 @@ func (d *Database) openFamily(ctx context.Context, dsn string, opts Options) err
 		return unreadable(d.Name)
 	}
 	pool := sql.OpenDB(connector)
+	d.Report = func(expression string) string { return "LAST_INSERT_ID(" + expression + ")" }
 	d.DB = sqldb.New(pool)
 	d.close = pool.Close
 	limit, err := d.readFamily(ctx)

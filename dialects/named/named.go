@@ -41,6 +41,9 @@ type Database struct {
 	Settings map[string]string
 	// Connections is the greatest number of connections that the pool opens.
 	Connections int
+	// Report wraps an SQL expression of an UPDATE so that its value comes back as
+	// the statement's last insert id. Nil on databases that have no such way.
+	Report func(expression string) string
 
 	placeholder func(n int) string
 	close       func() error

@@ -23,7 +23,9 @@ func openPostgres(ctx context.Context, db *Database, dsn string, opts Options) e
 	if err != nil || !plainURL(dsn) {
 		return unreadable("postgres")
 	}
-	config.ConnConfig.ConnectTimeout = opts.ConnectTimeout
+	if !strings.Contains(dsn, "connect_timeout") {
+		config.ConnConfig.ConnectTimeout = opts.ConnectTimeout
+	}
 	password := config.ConnConfig.Password
 	limit, err := db.readPostgres(ctx, config.ConnConfig)
 	if err != nil {

@@ -49,7 +49,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errViolated):
 		return exitViolated
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "occbench: interrupted: nothing was verified, the benchmark's table is gone")
+		left := "the benchmark's table is gone"
+		if errors.Is(err, bench.ErrLeftover) {
+			left = report.OneLine(err)
+		}
+		fmt.Fprintf(stderr, "occbench: interrupted: nothing was verified, %s\n", left)
 		return exitInterrupted
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "occbench: %s (see occbench --help)\n", report.OneLine(err))

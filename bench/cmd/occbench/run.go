@@ -29,7 +29,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	progress := report.NewProgress(stderr, terminalWidth(stderr))
 	target := bench.Target{
-		DB: db.DB, Dialect: db.Dialect, Placeholder: db.Placeholder,
+		DB: db.DB, Dialect: db.Dialect, Placeholder: db.Placeholder, Report: db.Report,
 		Server: db.Version, Settings: db.Settings, Connections: db.Connections,
 	}
 	result, err := bench.Run(ctx, o.spec, target, progress.Show)

@@ -64,14 +64,14 @@ func (p *provider) container(ctx context.Context, e engine) (dsn, version string
 	return dsn, version, err
 }
 
-// close removes the containers.
-func (p *provider) close() {
+// close removes the containers, also when the context is over.
+func (p *provider) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	for _, id := range p.containers {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		if _, err := docker(ctx, nil, "rm", "--force", "--volumes", id); err != nil {
 			p.say("docker: %v", err)
 		}
-		cancel()
 	}
 	p.containers = nil
 }

@@ -13,7 +13,7 @@ restore() {
 	if [ -n "$ours_clusters" ]; then
 		rm -f "$clusters"
 		# the package's own file, which ours kept out
-		[ ! -e "$clusters.dpkg-dist" ] || mv "$clusters.dpkg-dist" "$clusters"
+		[ ! -e "$clusters.ucf-dist" ] || mv "$clusters.ucf-dist" "$clusters"
 		rmdir "${clusters%/*}" 2>/dev/null || true
 	fi
 }

@@ -83,9 +83,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // realtest prepares the servers and runs go test.
-func realtest(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+func realtest(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	p := &provider{options: o, out: stdout}
-	defer p.close()
+	defer p.close(ctx)
 	environment, err := testEnvironment(os.Environ(), o)
 	if err != nil {
 		return err

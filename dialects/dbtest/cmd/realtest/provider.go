@@ -67,7 +67,7 @@ func (p *provider) settle(ctx context.Context, e engine) ([]string, error) {
 		p.say("%s %s, from %s", e.name, version, e.env)
 		return nil, nil
 	}
-	if found := dbtest.Installed(e.name); len(found) > 0 && !p.docker {
+	if found := dbtest.Search(ctx, e.name); len(found) > 0 && !p.docker {
 		for _, installation := range found {
 			p.say("%s", installation)
 		}
@@ -89,7 +89,7 @@ func (p *provider) settle(ctx context.Context, e engine) ([]string, error) {
 func (p *provider) installMissing(ctx context.Context) error {
 	var packages []string
 	for _, e := range engines {
-		if os.Getenv(e.env) == "" && len(dbtest.Installed(e.name)) == 0 {
+		if os.Getenv(e.env) == "" && len(dbtest.Search(ctx, e.name)) == 0 {
 			packages = append(packages, e.packages...)
 		}
 	}

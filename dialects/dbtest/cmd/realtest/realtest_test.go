@@ -224,7 +224,7 @@ esac
 	require.Len(t, settings, 1)
 	require.Contains(t, settings[0], "OCCKIT_POSTGRES=postgres://postgres:")
 	require.Contains(t, said.String(), "postgres "+server.Version()+", from Docker")
-	p.close()
+	p.close(t.Context())
 
 	text, err := os.ReadFile(log)
 	require.NoError(t, err)

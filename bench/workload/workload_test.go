@@ -1,0 +1,141 @@
+package workload_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occkit/occkit/bench/workload"
+)
+
+// CockroachDB's zipfgenerator_test.go.
+func TestZeta(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]float64{
+		20: 3.64309060779367, 200: 6.02031118558, 1_000: 7.72895321728, 2_000: 8.47398788329,
+		10_000: 10.2243614596, 100_000: 12.7783380626, 1_000_000: 15.391849746,
+	} {
+		require.InDelta(t, want, workload.Zeta(n, 0.99), 1e-9, "n=%d", n)
+	}
+}
+
+// Constants computed by summation, elsewhere.
+func TestZipfConstants(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		n                         int
+		theta, hottest, collision float64
+	}{
+		{1_000, 0.5, .01618, .001960},
+		{1_000, 0.8, .06464, .009441},
+		{1_000, 0.9, .09503, .016951},
+		{1_000, 0.99, .12938, .027838},
+		{1_000, 1.2, .23064, .073584},
+		{100_000, 0.8, .02195, .001100},
+		{100_000, 0.99, .07826, .010191},
+		{100_000, 1.2, .19640, .053361},
+		{100_000, 1.5, .3837, .17699},
+		{8, 0, .125, .125},
+		{4, 1, 0.48, 0.328},
+	} {
+		s := workload.NewSampler(workload.Dist{Theta: c.theta}, c.n, 1)
+		require.InDelta(t, c.hottest, s.Hottest(), 5e-5, "p1 of %v", c)
+		require.InDelta(t, c.collision, s.Collision(), 5e-6, "collision of %v", c)
+	}
+}
+
+// A million draws must fit the exact probabilities: chi-square with 99 degrees
+// of freedom exceeds 148 once in a thousand; the seeds are fixed.
+func TestSamplerChiSquare(t *testing.T) {
+	t.Parallel()
+	const keys, draws = 100, 1_000_000
+	for _, theta := range []float64{0, 0.5, 0.99, 1, 1.5, 3} {
+		dist := workload.Dist{Theta: theta}
+		s := workload.NewSampler(dist, keys, 7)
+		random := rand.New(rand.NewPCG(1, 2))
+		counts := make(map[int64]int)
+		for range draws {
+			counts[s.Draw(random)]++
+		}
+		byRank := ranks(s)
+		zeta, chi := workload.Zeta(keys, theta), 0.0
+		for key, rank := range byRank {
+			want := draws * math.Pow(float64(rank), -theta) / zeta
+			diff := float64(counts[key]) - want
+			chi += diff * diff / want
+		}
+		require.Less(t, chi, 148.2, "%s", dist)
+	}
+}
+
+// ranks returns the rank of each key.
+func ranks(s *workload.Sampler) map[int64]int {
+	found := make(map[int64]int)
+	for rank := 1; rank <= s.Len(); rank++ {
+		found[s.Key(rank)] = rank
+	}
+	return found
+}
+
+func TestHotKeysArePermuted(t *testing.T) {
+	t.Parallel()
+	a, b := workload.NewSampler(workload.Dist{}, 1000, 1), workload.NewSampler(workload.Dist{}, 1000, 2)
+	require.Len(t, ranks(a), 1000, "a bijection")
+	require.NotEqual(t, ranks(a), ranks(b))
+}
+
+func TestParseDist(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]workload.Dist{
+		"uniform": {}, "single": {Single: true}, "zipf:0.99": {Theta: 0.99}, "zipf:1": {Theta: 1}, "zipf:1.5": {Theta: 1.5},
+	} {
+		got, err := workload.ParseDist(text)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.Equal(t, text, got.String())
+	}
+	for _, text := range []string{"", "zipf", "zipf:", "zipf:-0.1", "zipf:NaN", "zipf:Inf", "pareto", "Uniform"} {
+		_, err := workload.ParseDist(text)
+		require.Error(t, err, text)
+	}
+}
+
+func TestTransfersAreWellFormed(t *testing.T) {
+	t.Parallel()
+	w, err := workload.Find("transfer")
+	require.NoError(t, err)
+	for _, dist := range []workload.Dist{{}, {Single: true}, {Theta: 1.5}, {Theta: 300}} {
+		s := workload.NewSampler(dist, 5, 1)
+		source := w.Source(s, 1, 1)
+		for range 1000 {
+			op := source.Next()
+			require.Len(t, op, 2)
+			require.Less(t, op[0].Key, op[1].Key, "ascending keys keep deadlocks away")
+			require.Zero(t, op[0].Delta+op[1].Delta)
+			require.NotZero(t, op[0].Delta)
+			require.True(t, !dist.Single || op[0].Key == s.Key(1) || op[1].Key == s.Key(1), "the hot key takes part")
+		}
+	}
+}
+
+func TestEqualSeedsMakeEqualChoices(t *testing.T) {
+	t.Parallel()
+	for _, w := range workload.All() {
+		s := workload.NewSampler(workload.Dist{Theta: 0.9}, 50, 3)
+		a, b, c := w.Source(s, 3, 1), w.Source(s, 3, 1), w.Source(s, 3, 2)
+		var as, bs, cs []workload.Change
+		for range 50 {
+			as, bs, cs = append(as, a.Next()...), append(bs, b.Next()...), append(cs, c.Next()...)
+		}
+		require.Equal(t, as, bs)
+		require.NotEqual(t, as, cs)
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	_, err := workload.Find("tpcc")
+	require.EqualError(t, err, `unknown workload "tpcc": choose from counter, transfer`)
+}
