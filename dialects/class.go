@@ -2,6 +2,7 @@ package dialects
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -149,6 +150,8 @@ func ClassifyTransport(err error) Class {
 		return Unknown
 	case errors.Is(err, ErrRolledBack):
 		return Conflict
+	case errors.Is(err, sql.ErrConnDone):
+		return NotSent
 	case errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, driver.ErrBadConn),

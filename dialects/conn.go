@@ -41,7 +41,7 @@ type Conn interface {
 	// Begin opens a transaction with the given text.
 	Begin(ctx context.Context, text string) error
 	// Commit commits. It returns [ErrRolledBack] when the server answered that
-	// it rolled back instead.
+	// it rolled back instead, or when a statement since Begin has failed.
 	Commit(ctx context.Context) error
 	// Rollback ends the transaction without effect.
 	Rollback(ctx context.Context) error
@@ -92,4 +92,20 @@ type Pipeliner interface {
 	// has any effect, and those after it do not run. It is sent at most once.
 	// [errors.ErrUnsupported] means that nothing was sent.
 	Pipeline(ctx context.Context, calls []Call) error
+}
+
+// Preparer is implemented by queriers that gain from preparing a statement which
+// is about to run many times.
+type Preparer interface {
+	// Prepare prepares text on the querier's connection.
+	Prepare(ctx context.Context, text string) (Prepared, error)
+}
+
+// Prepared is a prepared statement. It is a [Querier] for the text that it was
+// prepared with and no other, and is valid as long as the querier that it came
+// from.
+type Prepared interface {
+	Querier
+	// Close frees the statement.
+	Close() error
 }

@@ -41,7 +41,7 @@ func (tx *Tx) commit(ctx context.Context, s Subject) failure {
 	if len(members) == 0 && len(tx.execs) == 0 {
 		return failure{}
 	}
-	conn, err := tx.db.conn(ctx)
+	conn, err := tx.db.conn(ctx, tx.afterOutage)
 	if err != nil {
 		return tx.db.judge(ctx, s, dialects.Connecting, err)
 	}

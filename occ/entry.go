@@ -237,10 +237,9 @@ func (e *entry[T, K]) settleWrite(ctx context.Context, q dialects.Querier, st *d
 		return f, err
 	case n > 1:
 		return w.refuse(ErrNotUnique), nil
-	case e.c.readBack && st != &e.c.remove:
-		return failure{}, w.readVersion(ctx, q)
+	default:
+		return w.verify(ctx, q)
 	}
-	return failure{}, nil
 }
 
 // settleInsert inserts. A row that the unit looked for and did not find, and that

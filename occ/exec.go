@@ -18,7 +18,7 @@ func (db *DB) Exec(ctx context.Context, text string, args ...any) error {
 		return db.err
 	}
 	s := Subject{Op: "exec"}
-	conn, err := db.conn(ctx)
+	conn, err := db.conn(ctx, false)
 	if err != nil {
 		return db.judge(ctx, s, dialects.Connecting, err).err
 	}

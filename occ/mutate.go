@@ -46,6 +46,7 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 			c.version.field.of(m.row).Set(m.b.next)
 			return *row, nil
 		}
+		m.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -85,7 +86,7 @@ func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
 }
 
 func (m *mutation[T, K]) read(ctx context.Context) failure {
-	conn, err := m.c.db.conn(ctx)
+	conn, err := m.c.db.conn(ctx, m.afterOutage)
 	if err == nil {
 		var found bool
 		found, err = m.c.selectRow(ctx, conn, m.b, &m.c.sel, m.key, m.row)
@@ -115,7 +116,7 @@ func (m *mutation[T, K]) apply(row *T) error {
 // store writes the changed row. Unlike Update it does not look at the row that
 // was faster: the next attempt reads it anyway.
 func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
-	conn, err := m.c.db.conn(ctx)
+	conn, err := m.c.db.conn(ctx, m.afterOutage)
 	if err != nil {
 		return m.failure(ctx, dialects.Connecting, err)
 	}

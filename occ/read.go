@@ -196,20 +196,22 @@ func (r *Repository[T, K]) reading(ctx context.Context, op string, key *K, body 
 	if r.tx != nil {
 		return r.core.joinedRead(ctx, r.tx, op, key, body)
 	}
+	var afterOutage bool
 	for a := r.core.db.opts.Retry.Start(); ; {
-		err := r.core.readOnce(ctx, body)
+		err := r.core.readOnce(ctx, afterOutage, body)
 		if err == nil {
 			return nil
 		}
 		f := r.core.readFailure(ctx, op, key, err)
+		afterOutage = f.outcome == dialects.Down
 		if err := f.next(ctx, &a); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *core[T, K]) readOnce(ctx context.Context, body func(dialects.Querier) error) error {
-	conn, err := c.db.conn(ctx)
+func (c *core[T, K]) readOnce(ctx context.Context, afterOutage bool, body func(dialects.Querier) error) error {
+	conn, err := c.db.conn(ctx, afterOutage)
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,11 @@ func (c *core[T, K]) writeRow(ctx context.Context, q dialects.Querier, b *buffer
 	if err := c.bindRow(b, st, row); err != nil {
 		return 0, &notSentError{err}
 	}
+	return c.sendRow(ctx, q, b, st)
+}
+
+// sendRow is writeRow with arguments that are bound already.
+func (c *core[T, K]) sendRow(ctx context.Context, q dialects.Querier, b *buffers, st *dialects.Statement) (int64, error) {
 	if len(st.Returns) == 0 {
 		res, err := q.Exec(ctx, st.Text, b.args)
 		if err == nil && res.RowsAffected < 0 {

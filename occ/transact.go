@@ -50,8 +50,10 @@ func (db *DB) Transact(ctx context.Context, body func(tx *Tx) error) error {
 	if db.opts.Observer != nil {
 		w = &watch{observer: db.opts.Observer, subject: s, attempts: &a}
 	}
+	var afterOutage bool
 	for {
-		tx, f := db.attemptUnit(ctx, s, body)
+		tx, f := db.attemptUnit(ctx, s, afterOutage, body)
+		afterOutage = f.outcome == dialects.Down
 		w.attempt(ctx, f.err)
 		if f.err == nil {
 			for _, hook := range tx.after {
@@ -83,8 +85,8 @@ func TransactValue[R any](ctx context.Context, db *DB, body func(tx *Tx) (R, err
 }
 
 // attemptUnit runs body once and commits what it buffered.
-func (db *DB) attemptUnit(ctx context.Context, s Subject, body func(tx *Tx) error) (*Tx, failure) {
-	tx := &Tx{db: db, rows: map[rowID]member{}}
+func (db *DB) attemptUnit(ctx context.Context, s Subject, afterOutage bool, body func(tx *Tx) error) (*Tx, failure) {
+	tx := &Tx{db: db, afterOutage: afterOutage, rows: map[rowID]member{}}
 	tx.ctx = context.WithValue(ctx, unitKey{}, tx)
 	err := tx.run(body)
 	if err != nil {
@@ -98,6 +100,8 @@ func (db *DB) attemptUnit(ctx context.Context, s Subject, body func(tx *Tx) erro
 type Tx struct {
 	db  *DB
 	ctx context.Context //nolint:containedctx // lives exactly as long as the call of body
+
+	afterOutage bool // the last run found the server unavailable
 
 	mu      sync.Mutex
 	rows    map[rowID]member

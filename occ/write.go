@@ -93,6 +93,9 @@ type writing[T any, K comparable] struct {
 	row reflect.Value // what is written: the caller's row, or Mutate's
 	key K
 	b   *buffers // b.expected and b.next are set
+
+	afterOutage bool // the last attempt found the server unavailable
+	snapshot    bool // plain reads may show an old state: the transaction is the caller's
 }
 
 // write runs a checked write of *row until its outcome is known.
@@ -128,6 +131,7 @@ func (r *Repository[T, K]) write(ctx context.Context, op string, st *dialects.St
 			}
 			return nil
 		}
+		w.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -161,7 +165,7 @@ func (c *core[T, K]) watch(op string, key K, a *retry.Attempts) *watch {
 // once writes in a statement of its own, and finds out what happened if no row
 // matched. The zero failure is success.
 func (w *writing[T, K]) once(ctx context.Context) failure {
-	conn, err := w.c.db.conn(ctx)
+	conn, err := w.c.db.conn(ctx, w.afterOutage)
 	if err != nil {
 		return w.failure(ctx, dialects.Connecting, err)
 	}
@@ -236,10 +240,9 @@ func (w *writing[T, K]) locked(ctx context.Context, q dialects.Querier) (failure
 		return w.refuse(ErrSuppressed), nil
 	case n > 1:
 		return w.refuse(ErrNotUnique), nil
-	case w.c.readBack && w.st != &w.c.remove:
-		return failure{}, w.readVersion(ctx, q)
+	default:
+		return w.verify(ctx, q)
 	}
-	return failure{}, nil
 }
 
 // compare reads the current row and tells how it differs from what the caller
@@ -250,6 +253,9 @@ func (w *writing[T, K]) compare(ctx context.Context, q dialects.Querier, st *dia
 	found, err := w.c.selectRow(ctx, q, w.b, st, w.key, cv)
 	if err != nil {
 		return failure{}, err
+	}
+	if !found && w.snapshot {
+		return w.refuse(ErrGone), nil
 	}
 	if !found {
 		return w.missing(ctx, q)
@@ -264,7 +270,8 @@ func (w *writing[T, K]) compare(ctx context.Context, q dialects.Querier, st *dia
 }
 
 // missing tells a row that is gone from one that row security hides from
-// writers: a plain read shows the latter.
+// writers: a plain read shows the latter. In the caller's own transaction a plain
+// read may show a snapshot from before the row went, and proves nothing.
 func (w *writing[T, K]) missing(ctx context.Context, q dialects.Querier) (failure, error) {
 	found, err := w.c.selectRow(ctx, q, w.b, &w.c.sel, w.key, reflect.ValueOf(new(T)).Elem())
 	if err != nil {
@@ -274,6 +281,21 @@ func (w *writing[T, K]) missing(ctx context.Context, q dialects.Querier) (failur
 		return w.refuse(ErrSuppressed), nil
 	}
 	return w.refuse(ErrGone), nil
+}
+
+// verify reads back what was written, if the repository asks for it. A version
+// that has not moved was not written.
+func (w *writing[T, K]) verify(ctx context.Context, q dialects.Querier) (failure, error) {
+	if !w.c.readBack || w.st == &w.c.remove {
+		return failure{}, nil
+	}
+	if err := w.readVersion(ctx, q); err != nil {
+		return failure{}, err
+	}
+	if w.c.version.same(w.b.next, w.b.expected) {
+		return w.refuse(ErrSuppressed), nil
+	}
+	return failure{}, nil
 }
 
 // readVersion takes the version from the table, after triggers had their say.
@@ -291,15 +313,17 @@ func (w *writing[T, K]) readVersion(ctx context.Context, q dialects.Querier) err
 
 // joined writes in the caller's transaction, once, and leaves the row alone.
 func (w *writing[T, K]) joined(ctx context.Context, tx *joined) error {
+	w.snapshot = true
 	if err := tx.usable(w.subject()); err != nil {
 		return err
 	}
 	n, err := w.c.writeRow(ctx, tx.q, w.b, w.st, w.row)
-	if err == nil && n == 1 {
-		return nil
-	}
 	var f failure
 	switch {
+	case err == nil && n == 1:
+		if f, err = w.verify(ctx, tx.q); err == nil && f.err == nil {
+			return nil
+		}
 	case err == nil && n > 1:
 		tx.failed.Store(true)
 		f = w.refuse(ErrNotUnique)
@@ -379,6 +403,7 @@ func (r *Repository[T, K]) Overwrite(ctx context.Context, row *T, reason string)
 			c.version.field.of(w.row).Set(w.b.next)
 			return nil
 		}
+		w.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -388,7 +413,7 @@ func (r *Repository[T, K]) Overwrite(ctx context.Context, row *T, reason string)
 }
 
 func (w *writing[T, K]) overwriteOnce(ctx context.Context) failure {
-	conn, err := w.c.db.conn(ctx)
+	conn, err := w.c.db.conn(ctx, w.afterOutage)
 	if err != nil {
 		return w.failure(ctx, dialects.Connecting, err)
 	}
@@ -422,6 +447,7 @@ func (w *writing[T, K]) overLocked(ctx context.Context, q dialects.Querier) (fai
 }
 
 func (w *writing[T, K]) joinedOverwrite(ctx context.Context, tx *joined, reason string) error {
+	w.snapshot = true
 	if err := tx.usable(w.subject()); err != nil {
 		return err
 	}
