@@ -25,7 +25,7 @@ var mariadbDefects = []defect{
 	{
 		name: "stale re-read", dialect: plainReread{mariadb.New()},
 		must: "joined/snapshot-update joined/snapshot-delete joined/snapshot-retry",
-		may:  "joined/snapshot-gone",
+		may:  "joined/snapshot-gone concurrency/deadlock",
 	},
 	{
 		name:   "rows affected ignored",

@@ -19,7 +19,7 @@ var findingCases = []testCase{
 	{"get", featureOutcomes, "Get returns the row of the key, and ErrNotFound without one", caseGet},
 	{"placeholders", featureFind, "each ? of the tail is bound in order, LIMIT included", casePlaceholders},
 	{"quoted-marks", featureFind, "question marks in strings, names and comments are left alone", caseQuotedMarks},
-	{"literal-mark", featureFind, "?? is a question mark, for operators that have one", caseLiteralMark},
+	{"literal-mark", "Find with operators such as ?, written ??", "?? is a question mark, for operators that have one", caseLiteralMark},
 	{"everything", featureFind, "an empty tail finds every row, and a condition that is never true none", caseEverything},
 	{"break", featureFind, "the loop may stop early, and its body may use the database", caseBreak},
 	{"bad-tail", featureFind, "an error of the database is yielded once, as the last element", caseBadTail},

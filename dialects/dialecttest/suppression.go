@@ -7,7 +7,8 @@ import (
 
 const (
 	featureSuppression = "Writes that the database swallows are ErrSuppressed"
-	featureTriggers    = "Triggers that move the version"
+	featureReturned    = "Triggers that move the version: the update returns it"
+	featureReadBack    = "Triggers that move the version: with ReadBack"
 )
 
 var suppressionCases = []testCase{
@@ -16,8 +17,8 @@ var suppressionCases = []testCase{
 	{"insert", featureSuppression, "an insert that a trigger or rule swallows is ErrSuppressed after one attempt", caseSwallowedInsert},
 	{"mutate", featureSuppression, "a mutate whose write is swallowed is ErrSuppressed after one attempt and one re-check, never a loop", caseSwallowedMutate},
 	{"joined", featureSuppression, "a swallowed write of a joined transaction is ErrSuppressed", caseSwallowedJoined},
-	{"bump", featureTriggers, "a version that a trigger moved comes back from the update, and the next update succeeds", caseBump},
-	{"bump-read-back", featureTriggers, "with ReadBack, a version that a trigger moved is read from the table, and the next update succeeds", caseBumpReadBack},
+	{"bump", featureReturned, "a version that a trigger moved comes back from the update, and the next update succeeds", caseBump},
+	{"bump-read-back", featureReadBack, "with ReadBack, a version that a trigger moved is read from the table, and the next update succeeds", caseBumpReadBack},
 }
 
 // swallowed runs a write in each way of swallowing it.

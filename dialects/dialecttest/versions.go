@@ -25,7 +25,7 @@ var versionCases = []testCase{
 	{"overflow", featureOverflow, "an update at MaxInt64 is ErrOverflow and changes nothing, however often", caseOverflow},
 	{"last-step", featureOverflow, "the step to MaxInt64 works, and the one from it does not", caseLastStep},
 	{"field-overflow", featureOverflow, "a version that does not fit the struct's field is ErrOverflow", caseFieldOverflow},
-	{"column-overflow", featureOverflow, "a version that does not fit its column is ErrOverflow", caseColumnOverflow},
+	{"column-overflow", "Full version column narrower than 64 bits is an error", "a version that does not fit its column is ErrOverflow", caseColumnOverflow},
 	{"unsigned", featureCounter, "a counter may be an unsigned integer", caseUnsigned},
 	{"token-string", featureToken, "a token in a string is new with each write, and a stale one conflicts", caseTokenString},
 	{"token-uuid", featureToken, "a token in a uuid.UUID is new with each write, and a stale one conflicts", caseTokenUUID},
