@@ -81,7 +81,7 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 	if db.err != nil {
 		return nil, fmt.Errorf("occ: %w", db.err)
 	}
-	m, err := newMapping(reflect.TypeFor[T](), table, opts)
+	m, err := newMapping(reflect.TypeFor[T](), table, opts, db.dialect.Limits())
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +110,11 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 // compile asks the dialect for the statements that every repository uses.
 func (c *core[T, K]) compile() error {
 	d, t := c.db.dialect, &c.m.table
-	insert, err := d.Insert(t)
+	insert, err := d.Insert(t) // with every generated column left to the server
 	if err != nil {
 		return err
 	}
-	c.inserts.Store("", insert)
+	c.inserts.Store(c.generated(), insert)
 	if l, ok := d.(dialects.LockingReader); ok {
 		c.lock, err = l.SelectForUpdate(t)
 	}
@@ -180,7 +180,7 @@ type NamedStatement struct {
 // and for EXPLAIN.
 func (r *Repository[T, K]) Statements() []NamedStatement {
 	c := r.core
-	insert, _ := c.inserts.Load("")
+	insert, _ := c.inserts.Load(c.generated())
 	return []NamedStatement{
 		{"select", c.sel.Text},
 		{"select for update", c.lock.Text},
