@@ -34,8 +34,7 @@ Workloads:
 	b.WriteString(`
 Exit codes: 0 every strategy but the control is exact and the control was caught;
 2 an update was lost, duplicated or reordered, nobody was on call, or the control
-was not caught;
-1 bad usage, or the database cannot be used; 130 interrupted.`)
+was not caught; 1 bad usage, or the database cannot be used; 130 interrupted.`)
 	return b.String()
 }
 
