@@ -213,6 +213,14 @@ type ArrayWriter interface {
 	Partial(err error) bool
 }
 
+// Looper is implemented by dialects whose database runs in the caller's process:
+// many rows are best written by a loop over prepared statements that return
+// nothing, each of which is too short to be interrupted.
+type Looper interface {
+	// LoopUpdate is [Dialect.Update] whose outcome is the number of rows alone.
+	LoopUpdate(t *Table) (Statement, error)
+}
+
 // RowsWriter is implemented by dialects that write many rows with a list of
 // them, and cannot tell at the same time which ones they wrote. The Args of its
 // statements are those of one row; they are bound for each row in turn.

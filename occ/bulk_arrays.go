@@ -111,13 +111,14 @@ func (w *arrays[T, K]) bindArrays(st *dialects.Statement, part []*bulkItem[T, K]
 	return args, nil
 }
 
-func (w *arrays[T, K]) alone(ctx context.Context, conn dialects.Conn, part []*bulkItem[T, K]) (bool, failure) {
+// quick needs no transaction: a statement is one.
+func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (bool, failure) {
 	for chunk := range chunks(part, arrayRows, arraySize) {
 		if len(chunk) < len(part) || w.c.readBack {
 			return false, failure{}
 		}
 	}
-	err := w.run(ctx, conn, part, w.mode == AllOrNothing)
+	err := w.run(ctx, u.conn, part, w.mode == AllOrNothing)
 	switch {
 	case err == nil:
 		return true, failure{}

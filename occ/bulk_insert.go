@@ -58,7 +58,7 @@ type insertLoop[T any, K comparable] struct {
 	*bulk[T, K]
 }
 
-func (w *insertLoop[T, K]) alone(context.Context, dialects.Conn, []*bulkItem[T, K]) (bool, failure) {
+func (w *insertLoop[T, K]) quick(context.Context, *unit, []*bulkItem[T, K]) (bool, failure) {
 	return false, failure{}
 }
 

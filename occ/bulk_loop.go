@@ -10,9 +10,34 @@ import (
 // the transport can.
 type loop[T any, K comparable] struct {
 	*bulk[T, K]
+	update *dialects.Statement
+	inside bool // the database is in this process: see [dialects.Looper]
 }
 
-func (w *loop[T, K]) alone(context.Context, dialects.Conn, []*bulkItem[T, K]) (bool, failure) {
+func (b *bulk[T, K]) loop() (bulkWay[T, K], error) {
+	w := &loop[T, K]{bulk: b, update: b.st}
+	looper, ok := b.c.db.dialect.(dialects.Looper)
+	if !ok {
+		return w, nil
+	}
+	w.inside = true
+	if b.verb != dialects.BulkUpdate {
+		return w, nil
+	}
+	if st, ok := b.c.bulks.Load("loop"); ok {
+		w.update = st.(*dialects.Statement)
+		return w, nil
+	}
+	st, err := looper.LoopUpdate(&b.c.m.table)
+	if err != nil {
+		return nil, &notSentError{err}
+	}
+	b.c.bulks.Store("loop", &st)
+	w.update = &st
+	return w, nil
+}
+
+func (w *loop[T, K]) quick(context.Context, *unit, []*bulkItem[T, K]) (bool, failure) {
 	return false, failure{}
 }
 
@@ -21,7 +46,7 @@ func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulk
 	defer prepared.close()
 	part = w.sorted(part)
 	if w.tx != nil && w.mode == AllOrNothing { // it cannot be undone here
-		if err := w.each(ctx, part, func(it *bulkItem[T, K]) error { return w.compare(ctx, prepared, it) }); err != nil {
+		if err := w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error { return w.compare(ctx, prepared, it) }); err != nil {
 			return err
 		}
 		if w.failed(part) != nil {
@@ -29,7 +54,7 @@ func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulk
 		}
 	}
 	lost := false
-	return w.each(ctx, part, func(it *bulkItem[T, K]) error {
+	return w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error {
 		if lost && w.mode == AllOrNothing { // all will be undone: only find out what is wrong
 			return w.compare(ctx, prepared, it)
 		}
@@ -39,12 +64,16 @@ func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulk
 	})
 }
 
-func (w *loop[T, K]) each(ctx context.Context, part []*bulkItem[T, K], do func(*bulkItem[T, K]) error) error {
+func (w *loop[T, K]) each(ctx context.Context, part []*bulkItem[T, K], do func(context.Context, *bulkItem[T, K]) error) error {
+	short := ctx
+	if w.inside && w.tx == nil { // the write lock is held: no statement waits
+		short = context.WithoutCancel(ctx)
+	}
 	for _, it := range part {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := do(it); err != nil {
+		if err := do(short, it); err != nil {
 			return err
 		}
 	}
@@ -61,11 +90,11 @@ func (b *bulk[T, K]) single(it *bulkItem[T, K]) *writing[T, K] {
 func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T, K]) error {
 	b := w.b
 	b.reset()
-	for _, a := range w.st.Args {
+	for _, a := range w.update.Args {
 		b.args = append(b.args, it.arg(a))
 	}
 	b.next.Set(it.next)
-	n, err := w.c.sendRow(ctx, q, b, w.st)
+	n, err := w.c.sendRow(ctx, q, b, w.update)
 	switch {
 	case err != nil:
 		return err

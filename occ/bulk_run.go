@@ -224,7 +224,7 @@ func (b *bulk[T, K]) dissect(ctx context.Context, part []*bulkItem[T, K], f fail
 	return nil
 }
 
-// attempt runs the rows once, alone in one statement or in a transaction.
+// attempt runs the rows once.
 func (b *bulk[T, K]) attempt(ctx context.Context, part []*bulkItem[T, K], afterOutage bool) failure {
 	conn, err := b.c.db.conn(ctx, afterOutage)
 	if err != nil {
@@ -236,7 +236,7 @@ func (b *bulk[T, K]) attempt(ctx context.Context, part []*bulkItem[T, K], afterO
 	if err != nil {
 		return b.failure(ctx, dialects.Connecting, err)
 	}
-	if done, f := w.alone(ctx, conn, part); done {
+	if done, f := w.quick(ctx, &u, part); done {
 		return f
 	}
 	reset(part)

@@ -12,9 +12,9 @@ import (
 
 // bulkWay is how many rows are written on a database.
 type bulkWay[T any, K comparable] interface {
-	// alone writes the rows without an explicit transaction. Done is false when
-	// that is not possible; then nothing has been written.
-	alone(ctx context.Context, conn dialects.Conn, part []*bulkItem[T, K]) (done bool, f failure)
+	// quick writes the rows in a way that is only possible when nothing is in
+	// their way. When it is not done, nothing has been written.
+	quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (done bool, f failure)
 	// write writes the rows in the transaction that q is in, and sets the state
 	// and the error of each. An error is the database's.
 	write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error
@@ -38,11 +38,20 @@ func (b *bulk[T, K]) way(ctx context.Context, q dialects.Querier) (bulkWay[T, K]
 			return nil, err
 		}
 	}
+	if d, ok := b.c.db.dialect.(dialects.RowsWriter); ok {
+		table := &b.c.m.table
+		if b.verb == dialects.BulkInsert {
+			table = b.c.insertTable(mask)
+		}
+		return &lists[T, K]{b, d, table}, nil
+	}
 	if b.verb == dialects.BulkInsert {
 		return &insertLoop[T, K]{b}, nil
 	}
-	return &loop[T, K]{b}, nil
+	return b.loop()
 }
+
+var errSameRow = errors.New("another row of the call has the same key for the database")
 
 func unsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }
 

@@ -66,7 +66,7 @@ type core[T any, K comparable] struct {
 	patches sync.Map // columns written -> dialects.Statement
 	many    sync.Map // number of keys -> dialects.Statement
 	guards  sync.Map // statement -> its guarded form
-	bulks   sync.Map // arrayKey -> dialects.Statement, and "types" -> []string
+	bulks   sync.Map // arrayKey -> dialects.Statement, "types" -> []string, "loop" -> *dialects.Statement
 	pool    sync.Pool
 }
 

@@ -41,5 +41,6 @@ func New() Dialect {
 		Lock:       "FOR UPDATE",
 		ShareLock:  "FOR SHARE",
 		Rows:       sqlgen.InList,
+		ValuesRow:  "ROW",
 	}}}
 }

@@ -36,6 +36,9 @@ type Syntax struct {
 	ShareLock string
 	// Rows tells how a list of composite keys is compared.
 	Rows RowComparison
+	// ValuesRow is the keyword before each row of a VALUES list that stands for a
+	// table. Empty: none.
+	ValuesRow string
 	// CounterLimit is the counter that no update moves any more, for databases
 	// whose integers turn into another type instead of overflowing. Zero: none.
 	CounterLimit int64
