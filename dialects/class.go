@@ -2,7 +2,6 @@ package dialects
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -150,7 +149,7 @@ func ClassifyTransport(err error) Class {
 		return Unknown
 	case errors.Is(err, ErrRolledBack):
 		return Conflict
-	case errors.Is(err, sql.ErrConnDone):
+	case errors.Is(err, ErrNotSent):
 		return NotSent
 	case errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded),

@@ -69,6 +69,10 @@ type Result struct {
 	LastInsertID int64
 }
 
+// ErrNotSent is what transports wrap around errors by which they prove that
+// nothing was sent.
+var ErrNotSent = errors.New("nothing was sent")
+
 // ErrRolledBack is returned by [Conn.Commit] when the server answered COMMIT
 // with a rollback, as PostgreSQL does for a transaction that met an error.
 var ErrRolledBack = errors.New("the server answered COMMIT with ROLLBACK")

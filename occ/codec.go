@@ -45,6 +45,13 @@ func newCodec(t reflect.Type, col *dialects.Column, nullish, utc bool) (c codec,
 		bind = inUTC(bind)
 	}
 	c = codec{bind: bind, dest: destOf(t)}
+	if reflect.PointerTo(t).Implements(scannerType) {
+		c = codec{bind: bind, dest: destScanner(nullish)}
+		if nullish {
+			c.bind = orNull(bind)
+		}
+		return c, ""
+	}
 	if nullish {
 		if t.Kind() == reflect.Pointer {
 			return codec{}, "is a pointer, which is nullable as it is"
@@ -102,7 +109,7 @@ func valuerBinder(t reflect.Type, scans, readonly bool) (bind func(reflect.Value
 	case !scans:
 		return nil, fmt.Sprintf("has type %s, which implements driver.Valuer but not sql.Scanner", t)
 	case byValue:
-		return bindInterface, ""
+		return func(v reflect.Value) (any, error) { return v.Interface().(driver.Valuer).Value() }, ""
 	case byPointer:
 		return func(v reflect.Value) (any, error) { return v.Addr().Interface().(driver.Valuer).Value() }, ""
 	case readonly:
@@ -145,7 +152,7 @@ func destOf(t reflect.Type) func(reflect.Value) (any, func()) {
 	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 		basic, ok = reflect.TypeFor[[]byte](), true
 	}
-	if !ok || t == basic || reflect.PointerTo(t).Implements(scannerType) {
+	if !ok || t == basic {
 		return destPlain
 	}
 	pointer := reflect.PointerTo(basic)
@@ -200,7 +207,64 @@ func bindJSON(v reflect.Value) (any, error) {
 	return string(b), nil
 }
 
-func destJSON(v reflect.Value) (dest any, finish func()) { return &jsonDest{v}, nil }
+func destJSON(v reflect.Value) (dest any, finish func()) {
+	return &scanning{scanner: &jsonDest{v}}, nil
+}
+
+// destScanner lets a type scan itself.
+func destScanner(nullish bool) func(reflect.Value) (any, func()) {
+	return func(v reflect.Value) (any, func()) {
+		s := &scanning{scanner: v.Addr().Interface().(scanner)}
+		if nullish {
+			s.null = v.SetZero
+		}
+		return s, nil
+	}
+}
+
+// scanning calls the Scan of somebody else's type. A panic there must not unwind
+// through database/sql, which holds a lock meanwhile that a deferred Close would
+// wait for; it goes on in buffers.scan.
+type scanning struct {
+	scanner scanner
+	null    func() // what NULL means; nil: Scan knows
+}
+
+func (s *scanning) Scan(src any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p}
+		}
+	}()
+	if src == nil && s.null != nil {
+		s.null()
+		return nil
+	}
+	return s.scanner.Scan(src)
+}
+
+// panicError carries a panic to where it is safe.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// values calls the Value methods of the caller's own arguments before anything
+// is sent, so that their errors are no errors of the database.
+func values(args []any) ([]any, error) {
+	for i, arg := range args {
+		valuer, ok := arg.(driver.Valuer)
+		if !ok || (reflect.ValueOf(arg).Kind() == reflect.Pointer && reflect.ValueOf(arg).IsNil()) {
+			continue
+		}
+		value, err := valuer.Value()
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		args = append([]any(nil), args...)
+		args[i] = value
+	}
+	return args, nil
+}
 
 // jsonDest scans a JSON document into a field. It starts from the zero value,
 // so that nothing of an older document shines through.

@@ -214,12 +214,14 @@ func (u *unit) commit(ctx context.Context) error {
 		u.dirty = false
 		return nil
 	}
-	if u.db.Classify(err) == dialects.Busy {
-		// The server refused for now and kept the transaction open (SQLite;
-		// a lock wait timeout). Once rolled back it is certainly not applied.
-		if u.rollback(ctx); !u.dirty {
-			u.phase = dialects.InTx
-		}
+	class := u.db.Classify(err)
+	if class.At(dialects.InTx) != dialects.Retry && class.At(dialects.Commit) == dialects.Ambiguous {
+		return err
+	}
+	// The server answered. Some keep the transaction open when they refuse for
+	// now (SQLite; a lock wait timeout): once rolled back, it is not applied.
+	if u.rollback(ctx); !u.dirty && class == dialects.Busy {
+		u.phase = dialects.InTx
 	}
 	return err
 }

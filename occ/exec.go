@@ -18,12 +18,16 @@ func (db *DB) Exec(ctx context.Context, text string, args ...any) error {
 		return db.err
 	}
 	s := Subject{Op: "exec"}
+	args, err := values(args)
+	if err != nil {
+		return &OpError{Subject: s, Kind: ErrUsage, Err: err}
+	}
 	conn, err := db.conn(ctx, false)
 	if err != nil {
 		return db.judge(ctx, s, dialects.Connecting, err).err
 	}
+	defer conn.Release(false)
 	res, err := conn.Exec(ctx, text, args)
-	conn.Release(false)
 	if err != nil {
 		return db.judge(ctx, s, dialects.Autocommit, err).err
 	}
@@ -115,9 +119,12 @@ func (db *DB) judgeBody(s Subject, err error) failure {
 	}
 	class := db.Classify(err)
 	outcome := class.At(dialects.Autocommit)
+	var judged *OpError
 	switch {
 	case class == dialects.Unknown: // not of the database: the body's own
 		return failure{err, dialects.Refused}
+	case errors.As(err, &judged) && outcome != dialects.Retry:
+		return failure{err, dialects.Refused} // known to have had no effect
 	case outcome == dialects.Ambiguous:
 		return failure{&AmbiguousError{Subject: s, Phase: dialects.Autocommit.String(), Err: err}, outcome}
 	default:

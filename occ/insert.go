@@ -191,7 +191,7 @@ func (i *insertion[T, K]) joined(ctx context.Context, tx *joined) (*T, error) {
 	if err == nil {
 		return i.row, nil
 	}
-	if ownKind(err) == nil {
+	if kind := ownKind(err); kind == nil || kind == ErrMapping { //nolint:errorlint // identity is meant
 		tx.failed.Store(true)
 	}
 	f := i.failure(ctx, dialects.InTx, err)

@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"reflect"
 
@@ -52,6 +53,9 @@ func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, erro
 	for len(keys) > 0 {
 		n := r.core.chunk(len(keys))
 		st, err := r.core.selectMany(multi, n)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return found, r.getEach(ctx, keys, found)
+		}
 		if err != nil {
 			return nil, r.core.usage("get many", "%w", err)
 		}
@@ -176,6 +180,9 @@ func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (r
 		return nil, r.core.usage("find", "dialect %s has no Find", r.core.db.dialect.Name())
 	}
 	st, err := finder.Find(&r.core.m.table, tail)
+	if err == nil {
+		args, err = values(args)
+	}
 	if err != nil {
 		return nil, r.core.usage("find", "%w", err)
 	}

@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -78,6 +79,9 @@ func (c *core[T, K]) aim(b *buffers, columns []int, row reflect.Value) {
 // scan reads the current result row into the destinations.
 func (b *buffers) scan(rows dialects.Rows) error {
 	if err := rows.Scan(b.dest...); err != nil {
+		if p := (*panicError)(nil); errors.As(err, &p) {
+			panic(p.value)
+		}
 		return err
 	}
 	for _, finish := range b.finish {

@@ -41,6 +41,9 @@ func (db *DB) Transact(ctx context.Context, body func(tx *Tx) error) error {
 	if db.err != nil {
 		return db.err
 	}
+	if body == nil {
+		return &OpError{Subject: Subject{Op: "transact"}, Kind: ErrUsage, Err: errors.New("the body is nil")}
+	}
 	if outer := unitOf(ctx, db); outer != nil {
 		return body(outer)
 	}

@@ -181,14 +181,30 @@ func (w *writing[T, K]) once(ctx context.Context) failure {
 	case n == 0:
 		return w.resolve(ctx, &u)
 	case n > 1:
-		return w.refuse(ErrNotUnique)
+		return w.several()
 	}
 	return failure{}
 }
 
-// failure judges an error of the write.
+// failure judges an error of the write. A lost race that came as an error is a
+// conflict like any other.
 func (w *writing[T, K]) failure(ctx context.Context, phase dialects.Phase, err error) failure {
-	return w.c.writeFailure(ctx, w.subject(), phase, err)
+	f := w.c.writeFailure(ctx, w.subject(), phase, err)
+	if f.outcome == dialects.Retry && phase != dialects.Connecting && errors.Is(f.err, ErrConflict) {
+		f.err = w.conflictOf(err)
+	}
+	return f
+}
+
+// conflictOf is a conflict that the server found. It does not tell the row.
+func (w *writing[T, K]) conflictOf(err error) error {
+	return &Conflict[T]{Subject: w.subject(), Expected: w.b.expected.Interface(), Err: err}
+}
+
+// several is a write outside of a transaction that matched several rows. They
+// have been written, so it must not pass for an error without effect.
+func (w *writing[T, K]) several() failure {
+	return failure{&AmbiguousError{Subject: w.subject(), Phase: dialects.Autocommit.String(), Err: ErrNotUnique}, dialects.Ambiguous}
 }
 
 // writeFailure judges an error of a write, this package's own errors included.
@@ -361,7 +377,7 @@ func (w *writing[T, K]) joinedFailure(ctx context.Context, tx *joined, err error
 		tx.failed.Store(true)
 	}
 	if w.c.db.Classify(err) == dialects.Conflict {
-		return failure{&Conflict[T]{Subject: w.subject(), Expected: w.b.expected.Interface(), Err: err}, dialects.Refused}
+		return failure{w.conflictOf(err), dialects.Refused}
 	}
 	return w.failure(ctx, dialects.InTx, err)
 }

@@ -152,7 +152,7 @@ func (c *conn) Query(ctx context.Context, text string, args []any) (dialects.Row
 	r, err := c.c.QueryContext(ctx, text, args...) //nolint:sqlclosecheck,rowserrcheck // the caller of Query closes and checks
 	if err != nil {
 		c.failed = true
-		return nil, err
+		return nil, unsent(err)
 	}
 	return rows{r, c}, nil
 }
@@ -160,13 +160,21 @@ func (c *conn) Query(ctx context.Context, text string, args []any) (dialects.Row
 func (c *conn) Exec(ctx context.Context, text string, args []any) (dialects.Result, error) {
 	r, err := exec(ctx, c.c, text, args)
 	c.failed = c.failed || err != nil
-	return r, err
+	return r, unsent(err)
+}
+
+// unsent marks the error of a connection that is closed already.
+func unsent(err error) error {
+	if errors.Is(err, sql.ErrConnDone) {
+		return fmt.Errorf("%w: %w", dialects.ErrNotSent, err)
+	}
+	return err
 }
 
 func (c *conn) Begin(ctx context.Context, text string) error {
 	c.failed = false
 	_, err := c.c.ExecContext(ctx, text)
-	return err
+	return unsent(err)
 }
 
 // Commit does not send COMMIT after a statement that failed: the transaction is
