@@ -16,7 +16,7 @@ import (
 // repeat runs one repetition of a cell on a table of its own, and audits it.
 func (e *experiment) repeat(ctx context.Context, c *cell, round int) (rep Rep, err error) {
 	initial := audit.State{Value: c.workload.Initial, Version: 1}
-	t, err := newTable(ctx, e.target.DB, e.spec.Keys, initial)
+	t, err := newTable(ctx, e.target.DB, c.keys.Len(), initial)
 	if err != nil {
 		return Rep{}, err
 	}
@@ -34,11 +34,13 @@ func (e *experiment) repeat(ctx context.Context, c *cell, round int) (rep Rep, e
 	if err := context.Cause(ctx); err != nil {
 		return Rep{}, err
 	}
-	final, err := t.rows(ctx, e.spec.Keys)
+	final, err := t.rows(ctx, c.keys.Len())
 	if err != nil {
 		return Rep{}, fmt.Errorf("cannot read the rows back: %w", err)
 	}
-	rep = collect(workers, audit.History{Initial: initial, Final: final, Conserved: c.workload.Conserved})
+	rep = collect(workers, audit.History{
+		Initial: initial, Final: final, Conserved: c.workload.Conserved, Paired: c.workload.Paired,
+	})
 	if rep.Commits == 0 && rep.FirstError != nil {
 		return Rep{}, fmt.Errorf("no operation succeeded: %w", rep.FirstError)
 	}
@@ -59,7 +61,7 @@ func (e *experiment) workers(c *cell, t *table, round int, watch *window) ([]*wo
 			return nil, err
 		}
 		stream := uint64(round)<<32 | uint64(i)
-		workers[i] = &worker{client: client, source: c.workload.Source(e.keys, e.spec.Seed, stream), watch: watch}
+		workers[i] = &worker{client: client, source: c.workload.Source(c.keys, e.spec.Seed, stream), watch: watch}
 	}
 	return workers, nil
 }
@@ -97,20 +99,21 @@ type worker struct {
 	tries, conflicts  int64
 	gaveUp, failed    int64
 	ambiguous         int64
+	forbidden         int64
 	firstError        error
 }
 
 func (w *worker) work(ctx context.Context) {
 	for ctx.Err() == nil && w.watch.left() > 0 {
-		changes := w.source.Next()
+		op := w.source.Next()
 		start := time.Since(w.watch.start)
-		outcome := w.client.Do(ctx, changes)
-		w.note(changes, outcome, start, time.Since(w.watch.start))
+		outcome := w.client.Do(ctx, op)
+		w.note(outcome, start, time.Since(w.watch.start))
 	}
 }
 
 // note files one operation.
-func (w *worker) note(changes []workload.Change, o strategy.Outcome, start, end time.Duration) {
+func (w *worker) note(o strategy.Outcome, start, end time.Duration) {
 	if o.Kind != strategy.Declined {
 		w.tries += o.Attempts
 		w.conflicts += o.Conflicts
@@ -118,7 +121,10 @@ func (w *worker) note(changes []workload.Change, o strategy.Outcome, start, end 
 	switch o.Kind {
 	case strategy.Committed:
 		w.commits++
-		w.acked = effects(w.acked, changes, o, start, end)
+		if o.Forbidden {
+			w.forbidden++
+		}
+		w.acked = effects(w.acked, o.Writes, start, end)
 		w.latencies = append(w.latencies, end-start)
 	case strategy.Declined:
 		w.declined++
@@ -127,7 +133,7 @@ func (w *worker) note(changes []workload.Change, o strategy.Outcome, start, end 
 		w.latencies = append(w.latencies, end-start)
 	case strategy.Unknown:
 		w.ambiguous++
-		w.unknown = effects(w.unknown, changes, o, start, end)
+		w.unknown = effects(w.unknown, o.Writes, start, end)
 	case strategy.Failed:
 		w.failed++
 	}
@@ -136,10 +142,10 @@ func (w *worker) note(changes []workload.Change, o strategy.Outcome, start, end 
 	}
 }
 
-func effects(to []audit.Effect, changes []workload.Change, o strategy.Outcome, start, end time.Duration) []audit.Effect {
-	for i, c := range changes {
+func effects(to []audit.Effect, writes []strategy.Write, start, end time.Duration) []audit.Effect {
+	for _, w := range writes {
 		to = append(to, audit.Effect{
-			Key: c.Key, Delta: c.Delta, Version: o.Versions[i], Start: int64(start), End: int64(end),
+			Key: w.Key, Delta: w.Delta, Version: w.Version, Start: int64(start), End: int64(end),
 		})
 	}
 	return to
@@ -157,6 +163,7 @@ func collect(workers []*worker, h audit.History) Rep {
 		}
 		h.Acknowledged = append(h.Acknowledged, w.acked...)
 		h.Unknown = append(h.Unknown, w.unknown...)
+		h.Forbidden += w.forbidden
 		rep.Commits += w.commits
 		rep.Attempts += w.tries
 		rep.Conflicts += w.conflicts
@@ -174,5 +181,6 @@ func collect(workers []*worker, h audit.History) Rep {
 	}
 	rep.Audit = audit.Check(h)
 	rep.Lost, rep.Duplicate, rep.OutOfOrder = rep.Audit.Lost, rep.Audit.Duplicate, rep.Audit.OutOfOrder
+	rep.Broken = rep.Audit.Broken
 	return rep
 }

@@ -24,8 +24,9 @@ const (
 	// OK: every strategy but the control is exact, and the control was caught
 	// if it was run.
 	OK = "ok"
-	// Violated: an update was lost, duplicated or reordered, or the control was
-	// not caught, so that the check cannot be trusted.
+	// Violated: an update was lost, duplicated or reordered, rows contradict what
+	// operations preserve, or the control was not caught, so that the check cannot
+	// be trusted.
 	Violated = "violated"
 )
 
@@ -53,7 +54,7 @@ type Environment struct {
 	// Seed makes the clients' choices repeatable.
 	Seed uint64 `json:"seed"`
 	// Collision is the probability that two choices of a key are the same: the
-	// contention that the distribution produces.
+	// contention that the distribution produces over the keys of the first cell.
 	Collision float64 `json:"collision"`
 }
 
@@ -67,6 +68,9 @@ type Cell struct {
 	Clients int    `json:"clients"`
 	Keys    int    `json:"keys"`
 	Dist    string `json:"dist"`
+	// Batch is the number of rows that each commit changes, on workloads where it
+	// can be chosen; rows per second are commits per second times Batch.
+	Batch int `json:"batch,omitempty"`
 	// Reps are the repetitions in the order in which they ran.
 	Reps []Rep `json:"reps"`
 	// CommitsPerS summarises the commits per second of the repetitions.
@@ -93,8 +97,7 @@ type Rep struct {
 	// Commits is the number of operations that the database acknowledged.
 	Commits int64 `json:"commits"`
 	// Attempts is the number of tries that all operations took, those that did
-	// not commit included; operations that were declined for lack of funds are
-	// left out.
+	// not commit included; operations that the rows did not allow are left out.
 	Attempts int64 `json:"attempts"`
 	// Conflicts is the number of tries that lost against another client.
 	Conflicts int64 `json:"conflicts"`
@@ -114,6 +117,9 @@ type Rep struct {
 	// OutOfOrder is the number of operations that were acknowledged before one
 	// with a smaller version of the same row was begun.
 	OutOfOrder int64 `json:"out_of_order"`
+	// Broken is the number of other contradictions that the check found: see
+	// [audit.Report]. On doctors these are the times that nobody was on call.
+	Broken int64 `json:"broken,omitempty"`
 	// Jain is the fairness of commits among clients: 1 when all have equally
 	// many, 1/clients when one has them all.
 	Jain float64 `json:"jain"`
@@ -123,7 +129,7 @@ type Rep struct {
 
 	// Audit is the whole report of the check; the counts above are part of it.
 	Audit audit.Report `json:"-"`
-	// Declined is the number of operations that a row had too little for.
+	// Declined is the number of operations that the rows did not allow.
 	Declined int64 `json:"-"`
 	// Unknown is how many of Errors have an unknown outcome.
 	Unknown int64 `json:"-"`

@@ -41,10 +41,7 @@ func Run(ctx context.Context, spec Spec, target Target, progress func(Progress))
 		return Result{}, err
 	}
 	e := &experiment{spec: spec, target: target, progress: progress}
-	e.keys = workload.NewSampler(spec.Dist, spec.Keys, spec.Seed)
-	if err := e.plan(); err != nil {
-		return Result{}, err
-	}
+	e.plan()
 	started := time.Now()
 	for round := range spec.Reps {
 		if err := e.round(ctx, round); err != nil {
@@ -59,7 +56,6 @@ func Run(ctx context.Context, spec Spec, target Target, progress func(Progress))
 type experiment struct {
 	spec     Spec
 	target   Target
-	keys     *workload.Sampler
 	cells    []*cell
 	progress func(Progress)
 	begun    time.Time
@@ -71,25 +67,21 @@ type experiment struct {
 type cell struct {
 	workload workload.Workload
 	strategy strategy.Strategy
+	keys     *workload.Sampler
 	reps     []Rep
 }
 
-func (e *experiment) plan() error {
-	for _, name := range e.spec.Workloads {
-		w, err := workload.Find(name)
-		if err != nil {
-			return err
+func (e *experiment) plan() {
+	samplers := map[int]*workload.Sampler{}
+	e.cells = e.spec.cells()
+	for _, c := range e.cells {
+		n := e.spec.keys(c.workload)
+		if samplers[n] == nil {
+			samplers[n] = workload.NewSampler(e.spec.Dist, n, e.spec.Seed)
 		}
-		for _, name := range e.spec.Strategies {
-			s, err := strategy.Find(name)
-			if err != nil {
-				return err
-			}
-			e.cells = append(e.cells, &cell{workload: w, strategy: s})
-		}
+		c.keys = samplers[n]
 	}
 	e.begun = time.Now()
-	return nil
 }
 
 func (e *experiment) total() int { return len(e.cells) * e.spec.Reps }
@@ -132,10 +124,14 @@ func (e *experiment) left() time.Duration {
 func (e *experiment) result(started time.Time) Result {
 	r := Result{Schema: Schema, Environment: e.environment(started)}
 	for _, c := range e.cells {
-		r.Cells = append(r.Cells, Cell{
+		cell := Cell{
 			Workload: c.workload.Name, Strategy: c.strategy.Name, Clients: e.spec.Clients,
-			Keys: e.spec.Keys, Dist: e.spec.Dist.String(), Reps: c.reps, CommitsPerS: rate(c.reps),
-		})
+			Keys: c.keys.Len(), Dist: e.spec.Dist.String(), Reps: c.reps, CommitsPerS: rate(c.reps),
+		}
+		if c.workload.Bulk {
+			cell.Batch = c.workload.Rows
+		}
+		r.Cells = append(r.Cells, cell)
 	}
 	summary := Summarize(r.Cells)
 	r.Verdict = summary.Verdict()
@@ -162,7 +158,7 @@ func (e *experiment) environment(started time.Time) Environment {
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuModel(), CPUs: runtime.GOMAXPROCS(0),
 		Database: e.target.Dialect.Name(), Server: e.target.Server, Settings: e.target.Settings,
 		Connections: e.target.Connections, DurationS: e.spec.Duration.Seconds(), Seed: e.spec.Seed,
-		Collision: e.keys.Collision(),
+		Collision: e.cells[0].keys.Collision(),
 	}
 }
 

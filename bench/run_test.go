@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/bench"
+	"github.com/occkit/occkit/bench/workload"
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
 	"github.com/occkit/occkit/dialects/mariadb"
@@ -59,7 +60,9 @@ func TestEveryStrategyIsExactAndTheControlIsCaught(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target := open(t)
-			spec := bench.Spec{Clients: 8, Keys: 3, Reps: 1, Duration: 150 * time.Millisecond}
+			spec := bench.Spec{
+				Clients: 8, Keys: 4, Batch: 3, Reps: 1, Duration: 150 * time.Millisecond, Workloads: workload.Names(),
+			}
 			var last bench.Progress
 			result, err := bench.Run(t.Context(), spec, target, func(p bench.Progress) { last = p })
 			require.NoError(t, err)
@@ -67,8 +70,8 @@ func TestEveryStrategyIsExactAndTheControlIsCaught(t *testing.T) {
 			require.Empty(t, summary.Problems)
 			require.True(t, summary.Caught())
 			require.Equal(t, bench.OK, result.Verdict)
-			require.Len(t, result.Cells, 12)
-			require.Equal(t, 12, last.Done)
+			require.Len(t, result.Cells, 25)
+			require.Equal(t, 25, last.Done)
 			for _, cell := range result.Cells {
 				rep := cell.Reps[0]
 				require.Positive(t, rep.Commits, "%s, %s", cell.Workload, cell.Strategy)
@@ -78,6 +81,31 @@ func TestEveryStrategyIsExactAndTheControlIsCaught(t *testing.T) {
 				require.Nil(t, cell.CommitsPerS.CILow, "one repetition bounds nothing")
 			}
 			requireNoTables(t, target)
+		})
+	}
+}
+
+// A unit of work that checks only what it writes lets write skew through, and
+// loses nothing; a bank does not mind.
+func TestRelaxedViolatesDoctors(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) bench.Target{
+		"sqlite": onSQLite, "postgres": onPostgres, "mariadb": onMariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := bench.Spec{
+				Clients: 8, Keys: 2, Reps: 1, Duration: 400 * time.Millisecond,
+				Workloads: []string{"transfer", "doctors"}, Strategies: []string{"relaxed"},
+			}
+			result, err := bench.Run(t.Context(), spec, open(t), nil)
+			require.NoError(t, err)
+			require.Equal(t, bench.Violated, result.Verdict)
+			transfer, doctors := result.Cells[0].Reps[0], result.Cells[1].Reps[0]
+			require.True(t, transfer.Audit.Exact(), transfer.Audit.Findings)
+			require.Positive(t, doctors.Broken)
+			require.Zero(t, doctors.Lost+doctors.Duplicate+doctors.OutOfOrder)
+			require.Contains(t, doctors.Audit.Findings[0], "write skew")
 		})
 	}
 }

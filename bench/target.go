@@ -15,8 +15,8 @@ import (
 
 // Target is the database that is measured.
 type Target struct {
-	// DB is the transport; its pool should have a connection for every client. It
-	// must be able to join transactions ([dialects.Joiner]).
+	// DB is the transport; its pool should have a connection for every client. The
+	// strategy loop needs it to join transactions ([dialects.Joiner]).
 	DB dialects.DB
 	// Dialect is what the database speaks.
 	Dialect dialects.Dialect

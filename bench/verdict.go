@@ -55,13 +55,16 @@ func (s *Summary) exact(cell Cell) {
 		s.Lost += rep.Lost
 		s.Duplicate += rep.Duplicate
 		s.OutOfOrder += rep.OutOfOrder
-		s.Broken += rep.Audit.Broken
+		s.Broken += rep.Broken
 		s.Unknown += rep.Unknown
-		if rep.Lost == 0 && rep.Duplicate == 0 && rep.OutOfOrder == 0 && rep.Audit.Broken == 0 {
+		if rep.Lost == 0 && rep.Duplicate == 0 && rep.OutOfOrder == 0 && rep.Broken == 0 {
 			continue
 		}
 		problem := fmt.Sprintf("%s, %s, repetition %d: %d lost, %d duplicate, %d out of order",
 			cell.Workload, cell.Strategy, i+1, rep.Lost, rep.Duplicate, rep.OutOfOrder)
+		if rep.Broken > 0 {
+			problem += fmt.Sprintf(", %d otherwise wrong", rep.Broken)
+		}
 		if len(rep.Audit.Findings) > 0 {
 			problem += ": " + rep.Audit.Findings[0]
 		}

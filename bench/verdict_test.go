@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/bench"
-	"github.com/occkit/occkit/bench/audit"
+	"github.com/occkit/occkit/bench/workload"
 )
 
 func TestVerdict(t *testing.T) {
@@ -28,7 +28,7 @@ func TestVerdict(t *testing.T) {
 		"lost":                      {[]bench.Cell{cell("naive", bench.Rep{Lost: 3}), cell("none", bench.Rep{Lost: 1})}, bench.Violated},
 		"duplicate":                 {[]bench.Cell{cell("atomic", clean, bench.Rep{Duplicate: 1})}, bench.Violated},
 		"out of order":              {[]bench.Cell{cell("for-update", bench.Rep{OutOfOrder: 1})}, bench.Violated},
-		"wrong in no counted way":   {[]bench.Cell{cell("none", bench.Rep{Audit: audit.Report{Broken: 1}})}, bench.Violated},
+		"wrong in no counted way":   {[]bench.Cell{cell("none", bench.Rep{Broken: 1})}, bench.Violated},
 		"caught on one of two only": {[]bench.Cell{cell("naive", bench.Rep{Lost: 3}), cell("naive", clean)}, bench.Violated},
 	}
 	for name, test := range tests {
@@ -54,7 +54,12 @@ func TestSpecValidate(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, bench.Spec{}.Validate())
 	require.NoError(t, bench.Spec{Clients: 1}.Validate(), "the default leaves the control out")
-	require.Less(t, bench.Spec{}.Total().Seconds(), 60.0, "a default run takes less than a minute")
+	more := bench.Spec{Workloads: []string{"doctors", "batch"}}
+	require.NoError(t, more.Validate())
+	require.NoError(t, bench.Spec{Workloads: workload.Names()}.Validate())
+	for _, spec := range []bench.Spec{{}, more, {Workloads: workload.Names()}} {
+		require.InDelta(t, 48, spec.Total().Seconds(), 4, "a default run takes less than a minute")
+	}
 	for name, test := range map[string]struct {
 		spec bench.Spec
 		want string
@@ -66,7 +71,12 @@ func TestSpecValidate(t *testing.T) {
 		"one key":  {bench.Spec{Keys: 1}, "workload transfer needs at least 2 keys, not 1: raise keys, or choose other workloads"},
 		"twice":    {bench.Spec{Strategies: []string{"none", "none"}}, `strategy "none" is named twice`},
 		"alone":    {bench.Spec{Clients: 1, Strategies: []string{"naive"}}, "strategy naive needs at least 2 clients: one alone cannot lose an update"},
-		"unknown":  {bench.Spec{Strategies: []string{"hope"}}, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, for-update, atomic`},
+		"unknown":  {bench.Spec{Strategies: []string{"hope"}}, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, for-update, atomic, loop, relaxed`},
+		"batch":    {bench.Spec{Batch: 10_001}, "batch must be 1 to 10000, not 10001"},
+		"odd":      {bench.Spec{Keys: 7, Workloads: []string{"doctors"}}, "workload doctors needs an even number of keys, not 7: its rows are pairs"},
+		"few":      {bench.Spec{Keys: 99, Workloads: []string{"batch"}}, "workload batch needs at least 100 keys, not 99: raise keys, or choose other workloads"},
+		"unfit":    {bench.Spec{Strategies: []string{"none", "loop"}}, "strategy loop is for workload batch only: name it too"},
+		"bare":     {bench.Spec{Workloads: []string{"doctors", "batch"}, Strategies: []string{"loop"}}, "workload doctors has no strategy: none of those that are named is for it"},
 	} {
 		require.EqualError(t, test.spec.Validate(), test.want, name)
 	}

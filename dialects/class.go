@@ -149,6 +149,8 @@ func ClassifyTransport(err error) Class {
 		return Unknown
 	case errors.Is(err, ErrRolledBack):
 		return Conflict
+	case errors.Is(err, ErrNotSent):
+		return NotSent
 	case errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, driver.ErrBadConn),

@@ -41,7 +41,7 @@ type Conn interface {
 	// Begin opens a transaction with the given text.
 	Begin(ctx context.Context, text string) error
 	// Commit commits. It returns [ErrRolledBack] when the server answered that
-	// it rolled back instead.
+	// it rolled back instead, or when a statement since Begin has failed.
 	Commit(ctx context.Context) error
 	// Rollback ends the transaction without effect.
 	Rollback(ctx context.Context) error
@@ -69,6 +69,47 @@ type Result struct {
 	LastInsertID int64
 }
 
+// ErrNotSent is what transports wrap around errors by which they prove that
+// nothing was sent.
+var ErrNotSent = errors.New("nothing was sent")
+
 // ErrRolledBack is returned by [Conn.Commit] when the server answered COMMIT
 // with a rollback, as PostgreSQL does for a transaction that met an error.
 var ErrRolledBack = errors.New("the server answered COMMIT with ROLLBACK")
+
+// Call is one statement of a [Pipeliner].
+type Call struct {
+	// Text and Args are the statement.
+	Text string
+	Args []any
+	// Dest are what the columns of its only row are scanned into. Nil: the
+	// statement returns no rows.
+	Dest []any
+	// Rows is set to the number of rows that came back or were affected.
+	Rows int64
+}
+
+// Pipeliner is implemented by connections that can send several statements
+// together and wait once.
+type Pipeliner interface {
+	// Pipeline runs calls as one transaction of their own: when one fails, none
+	// has any effect, and those after it do not run. It is sent at most once.
+	// [errors.ErrUnsupported] means that nothing was sent.
+	Pipeline(ctx context.Context, calls []Call) error
+}
+
+// Preparer is implemented by queriers that gain from preparing a statement which
+// is about to run many times.
+type Preparer interface {
+	// Prepare prepares text on the querier's connection.
+	Prepare(ctx context.Context, text string) (Prepared, error)
+}
+
+// Prepared is a prepared statement. It is a [Querier] for the text that it was
+// prepared with and no other, and is valid as long as the querier that it came
+// from.
+type Prepared interface {
+	Querier
+	// Close frees the statement.
+	Close() error
+}

@@ -65,6 +65,9 @@ type Limits struct {
 	Identifier int
 	// TimePrecision is the finest step of time that a column can hold.
 	TimePrecision time.Duration
+	// TextTime says that times are stored as text together with their zone, so
+	// that they are best bound in UTC.
+	TextTime bool
 }
 
 // LockingReader is implemented by dialects whose database can read a row and
@@ -74,6 +77,43 @@ type LockingReader interface {
 	// state whatever the isolation level's snapshot says, and locks the row. On
 	// databases where the transaction itself excludes writers it equals Select.
 	SelectForUpdate(t *Table) (Statement, error)
+}
+
+// ShareLocker is implemented by dialects whose database can keep a row's version
+// from changing until the transaction ends and still let others do the same.
+// Without it, units of work lock the rows that they only read like the rows that
+// they write.
+type ShareLocker interface {
+	// SelectForShare reads like [LockingReader.SelectForUpdate], with a lock
+	// that blocks every change of the version and is shared with other readers.
+	SelectForShare(t *Table) (Statement, error)
+}
+
+// Guarder is implemented by dialects that can make the server itself refuse a
+// stale unit of work, so that its commit needs no answer in between.
+//
+// A guarded statement returns exactly one row (the columns in Returns, as far as
+// there are any, then one that is always 1), or fails with an error for which
+// Stale is true. It aborts the transaction that it is part of.
+type Guarder interface {
+	// GuardWrite makes a checked update or delete of t fail when no row matches.
+	GuardWrite(t *Table, st Statement) (Statement, error)
+	// GuardRead locks the row like [ShareLocker], and fails unless its version
+	// equals [Expected].
+	GuardRead(t *Table) (Statement, error)
+	// GuardAbsent fails when there is a row with the key.
+	GuardAbsent(t *Table) (Statement, error)
+	// Stale reports whether err is the failure of a guarded statement.
+	Stale(err error) bool
+}
+
+// Compounder is implemented by Guarders whose database runs several statements
+// as one. Their guarded statements return no rows and are only valid as parts.
+type Compounder interface {
+	Guarder
+	// Compound returns one statement that runs parts in a transaction of its
+	// own, and undoes all of it when one fails.
+	Compound(parts []string) string
 }
 
 // MultiReader is implemented by dialects that can read several rows by key in
@@ -108,4 +148,91 @@ type SessionChecker interface {
 	// SessionCheck returns a query of one text value, and a judge of that value.
 	// The judge's error says which setting is wrong and what to do.
 	SessionCheck() (query string, judge func(settings string) error)
+}
+
+// RowState is what became of one row of a statement that writes many.
+type RowState int64
+
+const (
+	// Written rows were changed, deleted or inserted.
+	Written RowState = iota
+	// Untouched rows are at the expected version and were not written: another
+	// row of the call was in the way, or the database swallowed the write.
+	Untouched
+	// Stale rows are at another version.
+	Stale
+)
+
+// BulkVerb tells what a statement does with many rows.
+type BulkVerb uint8
+
+const (
+	// BulkUpdate writes what [Dialect.Update] writes.
+	BulkUpdate BulkVerb = iota
+	// BulkDelete removes what [Dialect.Delete] removes.
+	BulkDelete
+	// BulkInsert writes what [Dialect.Insert] writes.
+	BulkInsert
+)
+
+// ArrayWrite is what [ArrayWriter.ArrayWrite] is asked for.
+type ArrayWrite struct {
+	Verb BulkVerb
+	// Types are the types of the table's columns, parallel to its Columns, as
+	// ArrayTypes reports them. Empty where there is none.
+	Types []string
+	// All makes the statement write every row or none.
+	All bool
+}
+
+// ArrayWriter is implemented by dialects that check and write any number of rows
+// in one statement, with one bound array for each argument.
+type ArrayWriter interface {
+	// ArrayTypes returns a query of two text columns: the name and the type of
+	// each column of t.
+	ArrayTypes(t *Table) (query string, args []any, err error)
+
+	// ArrayWrite returns the statement. Each of its Args is bound to an Array
+	// over the rows; with All, the number of rows is bound before them.
+	//
+	// For an update or a delete, a result row is the number of a row, counted
+	// from 1 in the order of the arrays, its [RowState], its version, and the
+	// columns in Returns, which are NULL unless the row is stale. Rows that do
+	// not come back do not exist. Rows are locked in the order of their keys.
+	// When every row is written, only they come back.
+	//
+	// For an insert, a result row holds the columns in Returns of a row that was
+	// inserted, in any order; the key is among them.
+	ArrayWrite(t *Table, w ArrayWrite) (Statement, error)
+
+	// Array returns what to bind for the values of a column of a type.
+	Array(typ string, values []any) (any, error)
+
+	// Partial reports whether err is the failure of a statement with All that
+	// the database would have carried out for some of the rows alone.
+	Partial(err error) bool
+}
+
+// Looper is implemented by dialects whose database runs in the caller's process:
+// many rows are best written by a loop over prepared statements that return
+// nothing, each of which is too short to be interrupted.
+type Looper interface {
+	// LoopUpdate is [Dialect.Update] whose outcome is the number of rows alone.
+	LoopUpdate(t *Table) (Statement, error)
+}
+
+// RowsWriter is implemented by dialects that write many rows with a list of
+// them, and cannot tell at the same time which ones they wrote. The Args of its
+// statements are those of one row; they are bound for each row in turn.
+type RowsWriter interface {
+	// LockRows reads n rows by key, under the lock of
+	// [LockingReader.SelectForUpdate], taken in the order given. A result row is
+	// the number of a row, counted from 1, and then the columns in Returns.
+	LockRows(t *Table, n int) (Statement, error)
+	// UpdateRows, DeleteRows and InsertRows do for n rows what [Dialect.Update],
+	// [Dialect.Delete] and [Dialect.Insert] do for one. What Returns names comes
+	// back in any order, and the key is part of it.
+	UpdateRows(t *Table, n int) (Statement, error)
+	DeleteRows(t *Table, n int) (Statement, error)
+	InsertRows(t *Table, n int) (Statement, error)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/occkit/occkit/dialects"
 )
 
 var (
@@ -28,18 +30,28 @@ type codec struct {
 }
 
 // newCodec chooses the codec of a field type, or returns why there is none.
-func newCodec(t reflect.Type, asJSON, nullish, readonly bool) (c codec, reason string) {
+func newCodec(t reflect.Type, col *dialects.Column, nullish, utc bool) (c codec, reason string) {
 	switch {
-	case asJSON && nullish:
+	case col.JSON && nullish:
 		return codec{}, "is json and nullable; use a pointer field for a json column that can be NULL"
-	case asJSON:
+	case col.JSON:
 		return codec{bind: bindJSON, dest: destJSON}, ""
 	}
-	bind, reason := binder(t, readonly)
+	bind, reason := binder(t, col.ReadOnly)
 	if reason != "" {
 		return codec{}, reason
 	}
-	c = codec{bind: bind, dest: destPlain}
+	if utc && (t == timeType || t == reflect.PointerTo(timeType)) {
+		bind = inUTC(bind)
+	}
+	c = codec{bind: bind, dest: destOf(t)}
+	if reflect.PointerTo(t).Implements(scannerType) {
+		c = codec{bind: bind, dest: destScanner(nullish)}
+		if nullish {
+			c.bind = orNull(bind)
+		}
+		return c, ""
+	}
 	if nullish {
 		if t.Kind() == reflect.Pointer {
 			return codec{}, "is a pointer, which is nullable as it is"
@@ -51,7 +63,9 @@ func newCodec(t reflect.Type, asJSON, nullish, readonly bool) (c codec, reason s
 
 // binder returns how values of type t are bound.
 func binder(t reflect.Type, readonly bool) (bind func(reflect.Value) (any, error), reason string) {
-	if scans := reflect.PointerTo(t).Implements(scannerType); scans || t.Implements(valuerType) {
+	scans := reflect.PointerTo(t).Implements(scannerType)
+	pointer := t.Kind() == reflect.Pointer // has the methods of what it points to
+	if scans || (t.Implements(valuerType) && !pointer) {
 		return valuerBinder(t, scans, readonly)
 	}
 	if t == timeType {
@@ -95,7 +109,7 @@ func valuerBinder(t reflect.Type, scans, readonly bool) (bind func(reflect.Value
 	case !scans:
 		return nil, fmt.Sprintf("has type %s, which implements driver.Valuer but not sql.Scanner", t)
 	case byValue:
-		return bindInterface, ""
+		return func(v reflect.Value) (any, error) { return v.Interface().(driver.Valuer).Value() }, ""
 	case byPointer:
 		return func(v reflect.Value) (any, error) { return v.Addr().Interface().(driver.Valuer).Value() }, ""
 	case readonly:
@@ -131,7 +145,42 @@ func orNull(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, err
 	}
 }
 
+// destOf returns how values of type t are scanned. Drivers know the basic types
+// best, so a field of a type that is defined as one is scanned as the basic one.
+func destOf(t reflect.Type) func(reflect.Value) (any, func()) {
+	basic, ok := basics[t.Kind()]
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+		basic, ok = reflect.TypeFor[[]byte](), true
+	}
+	if !ok || t == basic {
+		return destPlain
+	}
+	pointer := reflect.PointerTo(basic)
+	return func(v reflect.Value) (any, func()) { return v.Addr().Convert(pointer).Interface(), nil }
+}
+
+var basics = map[reflect.Kind]reflect.Type{
+	reflect.Bool: reflect.TypeFor[bool](), reflect.String: reflect.TypeFor[string](),
+	reflect.Int: reflect.TypeFor[int](), reflect.Int8: reflect.TypeFor[int8](), reflect.Int16: reflect.TypeFor[int16](),
+	reflect.Int32: reflect.TypeFor[int32](), reflect.Int64: reflect.TypeFor[int64](),
+	reflect.Uint: reflect.TypeFor[uint](), reflect.Uint8: reflect.TypeFor[uint8](), reflect.Uint16: reflect.TypeFor[uint16](),
+	reflect.Uint32: reflect.TypeFor[uint32](), reflect.Uint64: reflect.TypeFor[uint64](),
+	reflect.Float32: reflect.TypeFor[float32](), reflect.Float64: reflect.TypeFor[float64](),
+}
+
 func destPlain(v reflect.Value) (dest any, finish func()) { return v.Addr().Interface(), nil }
+
+// inUTC binds times in UTC, for databases that store them as text: a zone without
+// a name could not be read back.
+func inUTC(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, error) {
+	return func(v reflect.Value) (any, error) {
+		bound, err := bind(v)
+		if t, ok := bound.(time.Time); ok {
+			return t.UTC(), err
+		}
+		return bound, err
+	}
+}
 
 // destNullable scans through a pointer, and takes NULL for the zero value.
 func destNullable(v reflect.Value) (dest any, finish func()) {
@@ -158,7 +207,64 @@ func bindJSON(v reflect.Value) (any, error) {
 	return string(b), nil
 }
 
-func destJSON(v reflect.Value) (dest any, finish func()) { return &jsonDest{v}, nil }
+func destJSON(v reflect.Value) (dest any, finish func()) {
+	return &scanning{scanner: &jsonDest{v}}, nil
+}
+
+// destScanner lets a type scan itself.
+func destScanner(nullish bool) func(reflect.Value) (any, func()) {
+	return func(v reflect.Value) (any, func()) {
+		s := &scanning{scanner: v.Addr().Interface().(scanner)}
+		if nullish {
+			s.null = v.SetZero
+		}
+		return s, nil
+	}
+}
+
+// scanning calls the Scan of somebody else's type. A panic there must not unwind
+// through database/sql, which holds a lock meanwhile that a deferred Close would
+// wait for; it goes on in buffers.scan.
+type scanning struct {
+	scanner scanner
+	null    func() // what NULL means; nil: Scan knows
+}
+
+func (s *scanning) Scan(src any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p}
+		}
+	}()
+	if src == nil && s.null != nil {
+		s.null()
+		return nil
+	}
+	return s.scanner.Scan(src)
+}
+
+// panicError carries a panic to where it is safe.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// values calls the Value methods of the caller's own arguments before anything
+// is sent, so that their errors are no errors of the database.
+func values(args []any) ([]any, error) {
+	for i, arg := range args {
+		valuer, ok := arg.(driver.Valuer)
+		if !ok || (reflect.ValueOf(arg).Kind() == reflect.Pointer && reflect.ValueOf(arg).IsNil()) {
+			continue
+		}
+		value, err := valuer.Value()
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		args = append([]any(nil), args...)
+		args[i] = value
+	}
+	return args, nil
+}
 
 // jsonDest scans a JSON document into a field. It starts from the zero value,
 // so that nothing of an older document shines through.

@@ -91,8 +91,15 @@ func (db *DB) Classify(err error) dialects.Class {
 	return db.dialect.Classify(err)
 }
 
-// conn returns a pinned connection whose session has been judged once.
-func (db *DB) conn(ctx context.Context) (dialects.Conn, error) {
+// conn returns a pinned connection whose session has been judged once. After an
+// outage it is verified to be alive.
+func (db *DB) conn(ctx context.Context, afterOutage bool) (dialects.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // nothing is sent, so nothing is ambiguous
+	}
+	if afterOutage {
+		return db.liveConn(ctx)
+	}
 	c, err := db.transport.Conn(ctx)
 	if err != nil || db.checked.Load() {
 		return c, err
@@ -103,6 +110,38 @@ func (db *DB) conn(ctx context.Context) (dialects.Conn, error) {
 	}
 	db.checked.Store(true)
 	return c, nil
+}
+
+// dead bounds how many broken connections of a pool one operation clears away.
+const dead = 1000
+
+// liveConn returns a connection that answers: a pool may hold many connections that the
+// server has closed meanwhile, so each is tried with a query that may be lost.
+func (db *DB) liveConn(ctx context.Context) (c dialects.Conn, err error) {
+	for range dead {
+		if c, err = db.conn(ctx, false); err != nil {
+			return nil, err
+		}
+		if err = ping(ctx, c); err == nil {
+			return c, nil
+		}
+		c.Release(true)
+		if ctx.Err() != nil || db.Classify(err).At(dialects.Connecting) != dialects.Down {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+func ping(ctx context.Context, q dialects.Querier) error {
+	rows, err := q.Query(ctx, "SELECT 1", nil)
+	if err != nil {
+		return err
+	}
+	for rows.Next() { //nolint:revive // only the end matters
+	}
+	rows.Close()
+	return rows.Err()
 }
 
 // checkSession refuses settings under which versioned writes would be lost.
@@ -175,12 +214,14 @@ func (u *unit) commit(ctx context.Context) error {
 		u.dirty = false
 		return nil
 	}
-	if u.db.Classify(err) == dialects.Busy {
-		// The server refused for now and kept the transaction open (SQLite;
-		// a lock wait timeout). Once rolled back it is certainly not applied.
-		if u.rollback(ctx); !u.dirty {
-			u.phase = dialects.InTx
-		}
+	class := u.db.Classify(err)
+	if class.At(dialects.InTx) != dialects.Retry && class.At(dialects.Commit) == dialects.Ambiguous {
+		return err
+	}
+	// The server answered. Some keep the transaction open when they refuse for
+	// now (SQLite; a lock wait timeout): once rolled back, it is not applied.
+	if u.rollback(ctx); !u.dirty && class == dialects.Busy {
+		u.phase = dialects.InTx
 	}
 	return err
 }

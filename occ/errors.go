@@ -88,9 +88,14 @@ type Conflict[T any] struct {
 	Err error
 }
 
-// Error returns "occ: update accounts[42]: version 7 is stale, row is at 9".
+// Error returns "occ: update accounts[42]: version 7 is stale, row is at 9", or
+// "occ: update accounts[42]: conflict at version 7: " and the database's error.
 func (c *Conflict[T]) Error() string {
-	s := fmt.Sprintf("occ: %s: version %v is stale", c.Subject, c.Expected)
+	format := "occ: %s: version %v is stale"
+	if c.Err != nil {
+		format = "occ: %s: conflict at version %v"
+	}
+	s := fmt.Sprintf(format, c.Subject, c.Expected)
 	if c.Actual != nil {
 		s += fmt.Sprintf(", row is at %v", c.Actual)
 	}
@@ -99,6 +104,8 @@ func (c *Conflict[T]) Error() string {
 	}
 	return s
 }
+
+func (c *Conflict[T]) fromServer() bool { return c.Err != nil }
 
 // Is reports whether target is [ErrConflict].
 func (c *Conflict[T]) Is(target error) bool { return target == ErrConflict }
@@ -145,6 +152,8 @@ func (e *OpError) Is(target error) bool {
 
 // Unwrap returns the cause.
 func (e *OpError) Unwrap() error { return e.Err }
+
+func (e *OpError) fromServer() bool { return e.Kind == ErrConflict }
 
 // AmbiguousError tells that the reply to a write was lost: it may have been
 // applied, or may still be. It is [ErrAmbiguous]. Before writing again, find

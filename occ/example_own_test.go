@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/dialects/sqlite"
 	"github.com/occkit/occkit/occ"
@@ -35,7 +36,7 @@ func ExampleJoin() {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO audit VALUES (?, ?)", acct.ID, acct.Version); err != nil {
 			return err
 		}
-		return tx.Commit()
+		return db.Judge(ctx, dialects.Commit, tx.Commit())
 	})
 	fmt.Println(err, must(accounts.Get(ctx, 42)).Balance)
 	// Output: <nil> 400

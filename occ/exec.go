@@ -18,12 +18,16 @@ func (db *DB) Exec(ctx context.Context, text string, args ...any) error {
 		return db.err
 	}
 	s := Subject{Op: "exec"}
-	conn, err := db.conn(ctx)
+	args, err := values(args)
+	if err != nil {
+		return &OpError{Subject: s, Kind: ErrUsage, Err: err}
+	}
+	conn, err := db.conn(ctx, false)
 	if err != nil {
 		return db.judge(ctx, s, dialects.Connecting, err).err
 	}
+	defer conn.Release(false)
 	res, err := conn.Exec(ctx, text, args)
-	conn.Release(false)
 	if err != nil {
 		return db.judge(ctx, s, dialects.Autocommit, err).err
 	}
@@ -83,6 +87,23 @@ func (db *DB) Retry(ctx context.Context, body func(ctx context.Context) error) e
 	}
 }
 
+// Judge tells what an error of the caller's own statements or COMMIT means, given
+// the phase in which it happened: [dialects.Commit] for COMMIT, [dialects.InTx]
+// for a statement of an open transaction, [dialects.Autocommit] for a write
+// outside of one, [dialects.Connecting] for a read or a connection attempt. The
+// result is an [*AmbiguousError], or an [*OpError] whose Kind says what is proven.
+// A nil error stays nil.
+//
+// A body of [DB.Retry] with a transaction of its own ends in
+// Judge(ctx, dialects.Commit, tx.Commit()): without a phase, an unknown error of
+// COMMIT would be taken for the body's own.
+func (db *DB) Judge(ctx context.Context, phase dialects.Phase, err error) error {
+	if err == nil {
+		return nil
+	}
+	return db.judge(ctx, Subject{Op: phase.String()}, phase, err).err
+}
+
 // judgeBody judges an error of the caller's own code. Where it happened is not
 // known, so it is taken for an error of a write outside of a transaction.
 func (db *DB) judgeBody(s Subject, err error) failure {
@@ -98,9 +119,12 @@ func (db *DB) judgeBody(s Subject, err error) failure {
 	}
 	class := db.Classify(err)
 	outcome := class.At(dialects.Autocommit)
+	var judged *OpError
 	switch {
 	case class == dialects.Unknown: // not of the database: the body's own
 		return failure{err, dialects.Refused}
+	case errors.As(err, &judged) && outcome != dialects.Retry:
+		return failure{err, dialects.Refused} // known to have had no effect
 	case outcome == dialects.Ambiguous:
 		return failure{&AmbiguousError{Subject: s, Phase: dialects.Autocommit.String(), Err: err}, outcome}
 	default:

@@ -19,11 +19,14 @@ import (
 // refused there: [Repository.Create] returns it instead.
 func (r *Repository[T, K]) Insert(ctx context.Context, row *T) error {
 	const op = "insert"
-	if r.err != nil {
-		return r.err
+	if err := r.begin(ctx, op); err != nil {
+		return err
 	}
 	if row == nil {
 		return r.core.usage(op, "the row is nil")
+	}
+	if r.unit != nil {
+		return r.unitInsert(op, row)
 	}
 	if r.tx != nil && r.core.leftOut(reflect.ValueOf(row).Elem()) != "" {
 		return r.core.usage(op, "the server generates a column, and *row is not changed in a joined transaction: use Create, which returns the row")
@@ -38,10 +41,14 @@ func (r *Repository[T, K]) Insert(ctx context.Context, row *T) error {
 // Create is [Repository.Insert] that returns the row as the database has it
 // instead of changing the caller's.
 func (r *Repository[T, K]) Create(ctx context.Context, row T) (T, error) {
-	if r.err != nil {
-		return row, r.err
+	const op = "create"
+	if err := r.begin(ctx, op); err != nil {
+		return row, err
 	}
-	written, err := r.insert(ctx, "create", row)
+	if r.unit != nil {
+		return row, r.core.usage(op, "a unit of work writes at its commit, so the row cannot come back yet: use Insert, which sets *row once the commit is known")
+	}
+	written, err := r.insert(ctx, op, row)
 	if err != nil {
 		var none T
 		return none, err
@@ -58,6 +65,8 @@ type insertion[T any, K comparable] struct {
 	rv     reflect.Value
 	b      *buffers
 	reread bool // the statement cannot return what the server decided
+
+	afterOutage bool // the last attempt found the server unavailable
 }
 
 func (r *Repository[T, K]) insert(ctx context.Context, op string, row T) (*T, error) {
@@ -78,6 +87,7 @@ func (r *Repository[T, K]) insert(ctx context.Context, op string, row T) (*T, er
 		if f.err == nil {
 			return i.row, nil
 		}
+		i.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -101,12 +111,21 @@ func (i *insertion[T, K]) prepare() error {
 
 func (i *insertion[T, K]) subject() Subject { return i.c.subject(i.op, i.c.keys.of(i.rv)) }
 
-// leftOut returns the generated columns that are zero in row, one byte each: 1
-// when the server fills the column.
+// leftOut returns the generated columns that are zero in row, which the server
+// fills, as a mask: one byte for each column, or nothing.
 func (c *core[T, K]) leftOut(row reflect.Value) string {
+	return c.mask(func(i int) bool { return c.m.table.Columns[i].Generated && c.m.fields[i].of(row).IsZero() })
+}
+
+// generated returns the mask of all generated columns.
+func (c *core[T, K]) generated() string {
+	return c.mask(func(i int) bool { return c.m.table.Columns[i].Generated })
+}
+
+func (c *core[T, K]) mask(in func(column int) bool) string {
 	var mask []byte
-	for i, col := range c.m.table.Columns {
-		if col.Generated && c.m.fields[i].of(row).IsZero() {
+	for i := range c.m.table.Columns {
+		if in(i) {
 			if mask == nil {
 				mask = make([]byte, len(c.m.table.Columns))
 			}
@@ -151,7 +170,7 @@ func (c *core[T, K]) mustReread(st *dialects.Statement, row reflect.Value) bool 
 // once inserts in a statement of its own, or in a transaction when the row has
 // to be read back.
 func (i *insertion[T, K]) once(ctx context.Context) failure {
-	conn, err := i.c.db.conn(ctx)
+	conn, err := i.c.db.conn(ctx, i.afterOutage)
 	if err != nil {
 		return i.failure(ctx, dialects.Connecting, err)
 	}
@@ -172,7 +191,7 @@ func (i *insertion[T, K]) joined(ctx context.Context, tx *joined) (*T, error) {
 	if err == nil {
 		return i.row, nil
 	}
-	if ownKind(err) == nil {
+	if kind := ownKind(err); kind == nil || kind == ErrMapping { //nolint:errorlint // identity is meant
 		tx.failed.Store(true)
 	}
 	f := i.failure(ctx, dialects.InTx, err)

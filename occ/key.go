@@ -107,3 +107,15 @@ func (k *keyer[K]) bind(args []any, key K) ([]any, error) {
 	}
 	return args, nil
 }
+
+// set gives a row its key. The row must be addressable.
+func (k *keyer[K]) set(row reflect.Value, key K) {
+	kv := reflect.ValueOf(&key).Elem()
+	if k.single != nil {
+		k.single.of(row).Set(kv)
+		return
+	}
+	for _, p := range k.parts {
+		p.col.of(row).Set(kv.FieldByIndex(p.in))
+	}
+}

@@ -18,6 +18,7 @@ type mapping struct {
 	fields  []field // parallel to table.Columns
 	keys    []int   // indices of the key columns
 	version int     // index of the version column
+	utc     bool    // times are bound in UTC
 }
 
 // field is one mapped struct field.
@@ -38,8 +39,8 @@ func (f *field) of(row reflect.Value) reflect.Value {
 }
 
 // newMapping describes typ, which must be a struct with occ tags.
-func newMapping(typ reflect.Type, table string, opts *RepositoryOptions) (*mapping, error) {
-	m := &mapping{typ: typ, version: -1}
+func newMapping(typ reflect.Type, table string, opts *RepositoryOptions, limits dialects.Limits) (*mapping, error) {
+	m := &mapping{typ: typ, version: -1, utc: limits.TextTime}
 	if typ.Kind() != reflect.Struct {
 		return nil, m.errorf("", "is a %s; a repository maps structs", typ.Kind())
 	}
@@ -133,7 +134,7 @@ func (m *mapping) add(sf reflect.StructField, index []int, name, tag string) err
 	if err := m.checkColumn(&col, &f); err != nil {
 		return err
 	}
-	c, reason := newCodec(sf.Type, col.JSON, f.nullish, col.ReadOnly)
+	c, reason := newCodec(sf.Type, &col, f.nullish, m.utc)
 	if reason != "" {
 		return m.errorf(name, "%s", reason)
 	}

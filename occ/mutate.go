@@ -25,8 +25,14 @@ import (
 // [Repository.Update].
 func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T) error) (T, error) {
 	var none T
-	if r.err != nil {
-		return none, r.err
+	if err := r.begin(ctx, "mutate"); err != nil {
+		return none, err
+	}
+	if change == nil {
+		return none, r.core.usage("mutate", "the function that changes the row is nil")
+	}
+	if r.unit != nil {
+		return r.unitMutate(ctx, key, change)
 	}
 	c := r.core
 	m := mutation[T, K]{writing: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
@@ -36,6 +42,7 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 	}
 	a := c.db.opts.Retry.Start()
 	watch := c.watch(m.op, key, &a)
+	var before error
 	for {
 		row, f := m.attempt(ctx)
 		watch.attempt(ctx, f.err)
@@ -43,7 +50,9 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 			c.version.field.of(m.row).Set(m.b.next)
 			return *row, nil
 		}
-		err := f.next(ctx, &a)
+		m.afterOutage = f.outcome == dialects.Down
+		err := f.after(ctx, &a, before)
+		before = f.err
 		watch.retried(ctx, f.err, err)
 		if err != nil {
 			m.complete(ctx, err)
@@ -82,19 +91,22 @@ func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
 }
 
 func (m *mutation[T, K]) read(ctx context.Context) failure {
-	conn, err := m.c.db.conn(ctx)
-	if err == nil {
-		var found bool
-		found, err = m.c.selectRow(ctx, conn, m.b, &m.c.sel, m.key, m.row)
-		conn.Release(false)
-		if err == nil && !found {
-			err = ErrNotFound
-		}
-	}
+	err := m.c.readOnce(ctx, m.afterOutage, m.find(ctx))
 	if err != nil {
 		return m.c.readFailure(ctx, m.op, &m.key, err)
 	}
 	return failure{}
+}
+
+// find reads the row of the key.
+func (m *mutation[T, K]) find(ctx context.Context) func(q dialects.Querier) error {
+	return func(q dialects.Querier) error {
+		found, err := m.c.selectRow(ctx, q, m.b, &m.c.sel, m.key, m.row)
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		return err
+	}
 }
 
 // apply runs the caller's change and makes sure that it is about the same row.
@@ -112,7 +124,7 @@ func (m *mutation[T, K]) apply(row *T) error {
 // store writes the changed row. Unlike Update it does not look at the row that
 // was faster: the next attempt reads it anyway.
 func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
-	conn, err := m.c.db.conn(ctx)
+	conn, err := m.c.db.conn(ctx, m.afterOutage)
 	if err != nil {
 		return m.failure(ctx, dialects.Connecting, err)
 	}
@@ -133,7 +145,7 @@ func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
 		m.lost = true
 		return failure{&Conflict[T]{Subject: m.subject(), Expected: m.b.expected.Interface()}, dialects.Retry}
 	case n > 1:
-		return m.refuse(ErrNotUnique)
+		return m.several()
 	}
 	return failure{}
 }
@@ -159,13 +171,7 @@ func (m *mutation[T, K]) joined(ctx context.Context, tx *joined) (none T, err er
 	}
 	row := new(T)
 	m.row = reflect.ValueOf(row).Elem()
-	err = m.c.joinedRead(ctx, tx, m.op, &m.key, func(q dialects.Querier) error {
-		found, err := m.c.selectRow(ctx, q, m.b, &m.c.sel, m.key, m.row)
-		if err == nil && !found {
-			err = ErrNotFound
-		}
-		return err
-	})
+	err = m.c.joinedRead(ctx, tx, m.op, &m.key, m.find(ctx))
 	if err != nil {
 		return none, err
 	}

@@ -68,6 +68,16 @@ func (f failure) next(ctx context.Context, a *retry.Attempts) error {
 	}
 }
 
+// after is next for an operation that reads again for each attempt: when the
+// context ends during such a read, the conflict that made it necessary is the
+// error to know.
+func (f failure) after(ctx context.Context, a *retry.Attempts, before error) error {
+	if f.outcome == dialects.Stopped && before != nil {
+		return a.Again(ctx, before)
+	}
+	return f.next(ctx, a)
+}
+
 // watch reports the events of one operation. A nil watch reports nothing, and
 // costs nothing.
 type watch struct {
@@ -97,7 +107,7 @@ func (w *watch) attempt(ctx context.Context, err error) {
 		w.event(ctx, observe.Ambiguous, "", err)
 	case errors.Is(err, ErrConflict):
 		reason := "stale version"
-		if op := (*OpError)(nil); errors.As(err, &op) {
+		if server := (interface{ fromServer() bool })(nil); errors.As(err, &server) && server.fromServer() {
 			reason = "server"
 		}
 		w.event(ctx, observe.Conflict, reason, err)

@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"reflect"
 
@@ -10,6 +11,17 @@ import (
 
 // Get returns the row of a key. A key without a row is [ErrNotFound].
 func (r *Repository[T, K]) Get(ctx context.Context, key K) (T, error) {
+	if err := r.begin(ctx, "get"); err != nil {
+		var none T
+		return none, err
+	}
+	if r.unit != nil {
+		return r.unitGet(ctx, key)
+	}
+	return r.get(ctx, key)
+}
+
+func (r *Repository[T, K]) get(ctx context.Context, key K) (T, error) {
 	row := new(T)
 	b := r.core.take()
 	defer r.core.give(b)
@@ -27,7 +39,13 @@ func (r *Repository[T, K]) Get(ctx context.Context, key K) (T, error) {
 // takes one statement for each hundred keys or so, each of which sees its own
 // state of the table.
 func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, error) {
+	if err := r.begin(ctx, "get many"); err != nil {
+		return nil, err
+	}
 	found := make(map[K]T, len(keys))
+	if r.unit != nil { // the unit may know some of them, and remembers what is absent
+		return found, r.getEach(ctx, keys, found)
+	}
 	multi, ok := r.core.db.dialect.(dialects.MultiReader)
 	if !ok {
 		return found, r.getEach(ctx, keys, found)
@@ -35,6 +53,9 @@ func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, erro
 	for len(keys) > 0 {
 		n := r.core.chunk(len(keys))
 		st, err := r.core.selectMany(multi, n)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return found, r.getEach(ctx, keys, found)
+		}
 		if err != nil {
 			return nil, r.core.usage("get many", "%w", err)
 		}
@@ -151,11 +172,17 @@ func (r *Repository[T, K]) Find(ctx context.Context, tail string, args ...any) i
 }
 
 func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (rows []T, err error) {
+	if err := r.begin(ctx, "find"); err != nil {
+		return nil, err
+	}
 	finder, ok := r.core.db.dialect.(dialects.Finder)
 	if !ok {
 		return nil, r.core.usage("find", "dialect %s has no Find", r.core.db.dialect.Name())
 	}
 	st, err := finder.Find(&r.core.m.table, tail)
+	if err == nil {
+		args, err = values(args)
+	}
 	if err != nil {
 		return nil, r.core.usage("find", "%w", err)
 	}
@@ -163,6 +190,9 @@ func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (r
 		rows, err = r.core.collect(ctx, q, &st, args)
 		return err
 	})
+	if err == nil && r.unit != nil {
+		return r.core.unitRows(r.unit, rows)
+	}
 	return rows, err
 }
 
@@ -170,26 +200,25 @@ func (r *Repository[T, K]) find(ctx context.Context, tail string, args []any) (r
 // refused for now: a read may always be repeated. Key is nil when the operation
 // is not about one row.
 func (r *Repository[T, K]) reading(ctx context.Context, op string, key *K, body func(dialects.Querier) error) error {
-	if r.err != nil {
-		return r.err
-	}
 	if r.tx != nil {
 		return r.core.joinedRead(ctx, r.tx, op, key, body)
 	}
+	var afterOutage bool
 	for a := r.core.db.opts.Retry.Start(); ; {
-		err := r.core.readOnce(ctx, body)
+		err := r.core.readOnce(ctx, afterOutage, body)
 		if err == nil {
 			return nil
 		}
 		f := r.core.readFailure(ctx, op, key, err)
+		afterOutage = f.outcome == dialects.Down
 		if err := f.next(ctx, &a); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *core[T, K]) readOnce(ctx context.Context, body func(dialects.Querier) error) error {
-	conn, err := c.db.conn(ctx)
+func (c *core[T, K]) readOnce(ctx context.Context, afterOutage bool, body func(dialects.Querier) error) error {
+	conn, err := c.db.conn(ctx, afterOutage)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type RepositoryOptions struct {
 type Repository[T any, K comparable] struct {
 	core *core[T, K]
 	tx   *joined // the caller's transaction; nil outside of one
+	unit *Tx     // the unit of work; nil outside of one
 	err  error   // why In failed
 }
 
@@ -56,13 +57,16 @@ type core[T any, K comparable] struct {
 	m        *mapping
 	keys     *keyer[K]
 	version  versioner
+	writes   []int // the columns that an update writes
 	readBack bool
 
-	sel, lock, update, touch, remove dialects.Statement
+	sel, lock, share, update, touch, remove dialects.Statement
 
 	inserts sync.Map // columns left to the server -> dialects.Statement
 	patches sync.Map // columns written -> dialects.Statement
 	many    sync.Map // number of keys -> dialects.Statement
+	guards  sync.Map // statement -> its guarded form
+	bulks   sync.Map // arrayKey -> dialects.Statement, "types" -> []string, "loop" -> *dialects.Statement
 	pool    sync.Pool
 }
 
@@ -77,7 +81,7 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 	if db.err != nil {
 		return nil, fmt.Errorf("occ: %w", db.err)
 	}
-	m, err := newMapping(reflect.TypeFor[T](), table, opts)
+	m, err := newMapping(reflect.TypeFor[T](), table, opts, db.dialect.Limits())
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +95,11 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 		kind: m.table.Columns[m.version].Version, typ: f.typ, field: f,
 		precision: max(db.dialect.Limits().TimePrecision, 1), now: db.opts.Now,
 	}
+	for i, col := range m.table.Columns {
+		if col.Writable() {
+			c.writes = append(c.writes, i)
+		}
+	}
 	c.pool.New = func() any { return newBuffers(f.typ) }
 	if err := c.compile(); err != nil {
 		return nil, m.errorf("", "table %q does not fit dialect %s: %w", table, db.dialect.Name(), err)
@@ -101,15 +110,21 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 // compile asks the dialect for the statements that every repository uses.
 func (c *core[T, K]) compile() error {
 	d, t := c.db.dialect, &c.m.table
-	insert, err := d.Insert(t)
+	insert, err := d.Insert(t) // with every generated column left to the server
 	if err != nil {
 		return err
 	}
-	c.inserts.Store("", insert)
+	c.inserts.Store(c.generated(), insert)
 	if l, ok := d.(dialects.LockingReader); ok {
 		c.lock, err = l.SelectForUpdate(t)
 	}
-	if !errors.Is(err, errors.ErrUnsupported) && err != nil {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if l, ok := d.(dialects.ShareLocker); ok {
+		c.share, err = l.SelectForShare(t)
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	var errs [4]error
@@ -119,6 +134,9 @@ func (c *core[T, K]) compile() error {
 	c.remove, errs[3] = d.Delete(t)
 	if c.lock.Text == "" {
 		c.lock = c.sel
+	}
+	if c.share.Text == "" {
+		c.share = c.lock
 	}
 	return errors.Join(errs[:]...)
 }
@@ -138,16 +156,14 @@ func (c *core[T, K]) writing(columns []int) *dialects.Table {
 	return &t
 }
 
-// In returns the repository bound to a scope: the caller's own transaction, see
-// [Join].
+// In returns the repository bound to a scope: a unit of work, see [DB.Transact],
+// or the caller's own transaction, see [Join].
 func (r *Repository[T, K]) In(s Scope) *Repository[T, K] {
 	bound := &Repository[T, K]{core: r.core, err: r.err}
 	if s == nil {
 		bound.err = fmt.Errorf("occ: %w: In needs a scope, such as occ.Join(tx)", ErrUsage)
-	} else if tx, err := s.bind(r.core.db); err != nil {
-		bound.err = fmt.Errorf("occ: %w", err)
-	} else {
-		bound.tx = tx
+	} else if bound.tx, bound.unit, bound.err = s.bind(r.core.db); bound.err != nil {
+		bound.err = fmt.Errorf("occ: %w", bound.err)
 	}
 	return bound
 }
@@ -164,7 +180,7 @@ type NamedStatement struct {
 // and for EXPLAIN.
 func (r *Repository[T, K]) Statements() []NamedStatement {
 	c := r.core
-	insert, _ := c.inserts.Load("")
+	insert, _ := c.inserts.Load(c.generated())
 	return []NamedStatement{
 		{"select", c.sel.Text},
 		{"select for update", c.lock.Text},

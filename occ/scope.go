@@ -8,11 +8,11 @@ import (
 	"github.com/occkit/occkit/dialects"
 )
 
-// Scope is where a repository runs its statements: [Join] makes one from a
-// transaction of the caller's own.
+// Scope is where a repository runs its statements: a unit of work ([*Tx]), or a
+// transaction of the caller's own ([Join]).
 type Scope interface {
-	// bind returns the transaction's state for repositories of db.
-	bind(db *DB) (*joined, error)
+	// bind tells repositories of db which of both it is.
+	bind(db *DB) (*joined, *Tx, error)
 }
 
 // Join makes a [Scope] from the caller's own transaction: a *sql.Tx or a
@@ -38,23 +38,23 @@ type joinScope struct {
 	db    *DB
 }
 
-func (s *joinScope) bind(db *DB) (*joined, error) {
+func (s *joinScope) bind(db *DB) (*joined, *Tx, error) {
 	if s.state != nil {
 		if s.db != db {
-			return nil, fmt.Errorf("%w: the joined transaction belongs to another occ.DB", ErrUsage)
+			return nil, nil, fmt.Errorf("%w: the joined transaction belongs to another occ.DB", ErrUsage)
 		}
-		return s.state, nil
+		return s.state, nil, nil
 	}
 	j, ok := db.transport.(dialects.Joiner)
 	if !ok {
-		return nil, fmt.Errorf("%w: transport %T cannot join transactions: %w", ErrUsage, db.transport, errors.ErrUnsupported)
+		return nil, nil, fmt.Errorf("%w: transport %T cannot join transactions: %w", ErrUsage, db.transport, errors.ErrUnsupported)
 	}
 	q, err := j.Join(s.tx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	s.db, s.state = db, &joined{q: q}
-	return s.state, nil
+	return s.state, nil, nil
 }
 
 // joined is a transaction of the caller's own. Once a statement has failed it

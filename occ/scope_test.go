@@ -161,7 +161,7 @@ func TestJoinedServerConflict(t *testing.T) {
 	var conflict *occ.Conflict[Account]
 	require.ErrorAs(t, err, &conflict)
 	require.Nil(t, conflict.Current)
-	require.EqualError(t, err, "occ: update accounts[42]: version 1 is stale: could not serialize access")
+	require.EqualError(t, err, "occ: update accounts[42]: conflict at version 1: could not serialize access")
 	require.Equal(t, "update", r.trace())
 }
 

@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -78,6 +79,9 @@ func (c *core[T, K]) aim(b *buffers, columns []int, row reflect.Value) {
 // scan reads the current result row into the destinations.
 func (b *buffers) scan(rows dialects.Rows) error {
 	if err := rows.Scan(b.dest...); err != nil {
+		if p := (*panicError)(nil); errors.As(err, &p) {
+			panic(p.value)
+		}
 		return err
 	}
 	for _, finish := range b.finish {
@@ -137,6 +141,11 @@ func (c *core[T, K]) writeRow(ctx context.Context, q dialects.Querier, b *buffer
 	if err := c.bindRow(b, st, row); err != nil {
 		return 0, &notSentError{err}
 	}
+	return c.sendRow(ctx, q, b, st)
+}
+
+// sendRow is writeRow with arguments that are bound already.
+func (c *core[T, K]) sendRow(ctx context.Context, q dialects.Querier, b *buffers, st *dialects.Statement) (int64, error) {
 	if len(st.Returns) == 0 {
 		res, err := q.Exec(ctx, st.Text, b.args)
 		if err == nil && res.RowsAffected < 0 {

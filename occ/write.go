@@ -3,9 +3,9 @@ package occ
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/observe"
@@ -21,56 +21,65 @@ import (
 // is [ErrGone], a write that the database swallowed is [ErrSuppressed], a broken
 // unique constraint is [ErrDuplicate], a lost reply is [*AmbiguousError].
 func (r *Repository[T, K]) Update(ctx context.Context, row *T) error {
-	return r.write(ctx, "update", &r.core.update, row)
+	return r.write(ctx, "update", &r.core.update, row, r.core.writes)
 }
 
 // Patch is [Repository.Update] for some columns only: the others of *row are
 // neither written nor looked at, so the row need not be loaded. It needs the key,
 // the version that the caller's decision was based on, and the named columns.
 func (r *Repository[T, K]) Patch(ctx context.Context, row *T, columns ...string) error {
-	st, err := r.core.patch(columns)
+	st, indices, err := r.core.patch(columns)
 	if err != nil {
 		return err
 	}
-	return r.write(ctx, "patch", st, row)
+	return r.write(ctx, "patch", st, row, indices)
 }
 
 // Touch moves the version of a row and changes nothing else: the row conflicts
 // with everybody who read it before. It fails like [Repository.Update].
 func (r *Repository[T, K]) Touch(ctx context.Context, row *T) error {
-	return r.write(ctx, "touch", &r.core.touch, row)
+	return r.write(ctx, "touch", &r.core.touch, row, nil)
 }
 
 // Delete removes a row, if it is still at the version that *row holds. It fails
 // like [Repository.Update], and changes nothing in *row.
 func (r *Repository[T, K]) Delete(ctx context.Context, row *T) error {
-	return r.write(ctx, "delete", &r.core.remove, row)
+	return r.write(ctx, "delete", &r.core.remove, row, nil)
 }
 
-// patch returns the update of the named columns, compiled once for each set.
-func (c *core[T, K]) patch(columns []string) (*dialects.Statement, error) {
-	names := slices.Sorted(slices.Values(columns))
-	cached := strings.Join(names, "\x00")
-	if st, ok := c.patches.Load(cached); ok {
-		return st.(*dialects.Statement), nil
-	}
+// patch returns the update of the named columns, and their indices.
+func (c *core[T, K]) patch(names []string) (*dialects.Statement, []int, error) {
 	if len(names) == 0 {
-		return nil, c.usage("patch", "no columns are named; Touch moves the version alone")
+		return nil, nil, c.usage("patch", "no columns are named; Touch moves the version alone")
 	}
-	var indices []int
+	var columns []int
 	for _, name := range names {
 		i := slices.IndexFunc(c.m.table.Columns, func(col dialects.Column) bool { return col.Name == name && col.Writable() })
 		switch {
 		case i < 0:
-			return nil, c.usage("patch", "no column %q can be written; those that can are %s", name, c.columnNames(dialects.Column.Writable))
-		case slices.Contains(indices, i):
-			return nil, c.usage("patch", "column %q is named twice", name)
+			return nil, nil, c.usage("patch", "no column %q can be written; those that can are %s", name, c.columnNames(dialects.Column.Writable))
+		case slices.Contains(columns, i):
+			return nil, nil, c.usage("patch", "column %q is named twice", name)
 		}
-		indices = append(indices, i)
+		columns = append(columns, i)
 	}
-	st, err := c.db.dialect.Update(c.writing(indices))
+	slices.Sort(columns)
+	st, err := c.updateOf(columns)
 	if err != nil {
-		return nil, c.usage("patch", "%w", err)
+		return nil, nil, c.usage("patch", "%w", err)
+	}
+	return st, columns, nil
+}
+
+// updateOf returns the update of some columns, compiled once for each set.
+func (c *core[T, K]) updateOf(columns []int) (*dialects.Statement, error) {
+	cached := fmt.Sprint(columns)
+	if st, ok := c.patches.Load(cached); ok {
+		return st.(*dialects.Statement), nil
+	}
+	st, err := c.db.dialect.Update(c.writing(columns))
+	if err != nil {
+		return nil, err
 	}
 	c.patches.Store(cached, &st)
 	return &st, nil
@@ -84,17 +93,24 @@ type writing[T any, K comparable] struct {
 	row reflect.Value // what is written: the caller's row, or Mutate's
 	key K
 	b   *buffers // b.expected and b.next are set
+
+	afterOutage bool // the last attempt found the server unavailable
+	snapshot    bool // plain reads may show an old state: the transaction is the caller's
 }
 
 // write runs a checked write of *row until its outcome is known.
-func (r *Repository[T, K]) write(ctx context.Context, op string, st *dialects.Statement, row *T) error {
-	if r.err != nil {
-		return r.err
+// Columns are those that it writes.
+func (r *Repository[T, K]) write(ctx context.Context, op string, st *dialects.Statement, row *T, columns []int) error {
+	if err := r.begin(ctx, op); err != nil {
+		return err
 	}
 	if row == nil {
 		return r.core.usage(op, "the row is nil")
 	}
 	c := r.core
+	if r.unit != nil {
+		return r.unitWrite(op, st, row, columns)
+	}
 	w := &writing[T, K]{c: c, op: op, st: st, row: reflect.ValueOf(row).Elem(), b: c.take()}
 	defer c.give(w.b)
 	w.key = c.keys.of(w.row)
@@ -115,6 +131,7 @@ func (r *Repository[T, K]) write(ctx context.Context, op string, st *dialects.St
 			}
 			return nil
 		}
+		w.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -148,7 +165,7 @@ func (c *core[T, K]) watch(op string, key K, a *retry.Attempts) *watch {
 // once writes in a statement of its own, and finds out what happened if no row
 // matched. The zero failure is success.
 func (w *writing[T, K]) once(ctx context.Context) failure {
-	conn, err := w.c.db.conn(ctx)
+	conn, err := w.c.db.conn(ctx, w.afterOutage)
 	if err != nil {
 		return w.failure(ctx, dialects.Connecting, err)
 	}
@@ -164,14 +181,30 @@ func (w *writing[T, K]) once(ctx context.Context) failure {
 	case n == 0:
 		return w.resolve(ctx, &u)
 	case n > 1:
-		return w.refuse(ErrNotUnique)
+		return w.several()
 	}
 	return failure{}
 }
 
-// failure judges an error of the write.
+// failure judges an error of the write. A lost race that came as an error is a
+// conflict like any other.
 func (w *writing[T, K]) failure(ctx context.Context, phase dialects.Phase, err error) failure {
-	return w.c.writeFailure(ctx, w.subject(), phase, err)
+	f := w.c.writeFailure(ctx, w.subject(), phase, err)
+	if f.outcome == dialects.Retry && phase != dialects.Connecting && errors.Is(f.err, ErrConflict) {
+		f.err = w.conflictOf(err)
+	}
+	return f
+}
+
+// conflictOf is a conflict that the server found. It does not tell the row.
+func (w *writing[T, K]) conflictOf(err error) error {
+	return &Conflict[T]{Subject: w.subject(), Expected: w.b.expected.Interface(), Err: err}
+}
+
+// several is a write outside of a transaction that matched several rows. They
+// have been written, so it must not pass for an error without effect.
+func (w *writing[T, K]) several() failure {
+	return failure{&AmbiguousError{Subject: w.subject(), Phase: dialects.Autocommit.String(), Err: ErrNotUnique}, dialects.Ambiguous}
 }
 
 // writeFailure judges an error of a write, this package's own errors included.
@@ -223,10 +256,9 @@ func (w *writing[T, K]) locked(ctx context.Context, q dialects.Querier) (failure
 		return w.refuse(ErrSuppressed), nil
 	case n > 1:
 		return w.refuse(ErrNotUnique), nil
-	case w.c.readBack && w.st != &w.c.remove:
-		return failure{}, w.readVersion(ctx, q)
+	default:
+		return w.verify(ctx, q)
 	}
-	return failure{}, nil
 }
 
 // compare reads the current row and tells how it differs from what the caller
@@ -237,6 +269,9 @@ func (w *writing[T, K]) compare(ctx context.Context, q dialects.Querier, st *dia
 	found, err := w.c.selectRow(ctx, q, w.b, st, w.key, cv)
 	if err != nil {
 		return failure{}, err
+	}
+	if !found && w.snapshot {
+		return w.refuse(ErrGone), nil
 	}
 	if !found {
 		return w.missing(ctx, q)
@@ -251,7 +286,8 @@ func (w *writing[T, K]) compare(ctx context.Context, q dialects.Querier, st *dia
 }
 
 // missing tells a row that is gone from one that row security hides from
-// writers: a plain read shows the latter.
+// writers: a plain read shows the latter. In the caller's own transaction a plain
+// read may show a snapshot from before the row went, and proves nothing.
 func (w *writing[T, K]) missing(ctx context.Context, q dialects.Querier) (failure, error) {
 	found, err := w.c.selectRow(ctx, q, w.b, &w.c.sel, w.key, reflect.ValueOf(new(T)).Elem())
 	if err != nil {
@@ -261,6 +297,21 @@ func (w *writing[T, K]) missing(ctx context.Context, q dialects.Querier) (failur
 		return w.refuse(ErrSuppressed), nil
 	}
 	return w.refuse(ErrGone), nil
+}
+
+// verify reads back what was written, if the repository asks for it. A version
+// that has not moved was not written.
+func (w *writing[T, K]) verify(ctx context.Context, q dialects.Querier) (failure, error) {
+	if !w.c.readBack || w.st == &w.c.remove {
+		return failure{}, nil
+	}
+	if err := w.readVersion(ctx, q); err != nil {
+		return failure{}, err
+	}
+	if w.c.version.same(w.b.next, w.b.expected) {
+		return w.refuse(ErrSuppressed), nil
+	}
+	return failure{}, nil
 }
 
 // readVersion takes the version from the table, after triggers had their say.
@@ -278,15 +329,17 @@ func (w *writing[T, K]) readVersion(ctx context.Context, q dialects.Querier) err
 
 // joined writes in the caller's transaction, once, and leaves the row alone.
 func (w *writing[T, K]) joined(ctx context.Context, tx *joined) error {
+	w.snapshot = true
 	if err := tx.usable(w.subject()); err != nil {
 		return err
 	}
 	n, err := w.c.writeRow(ctx, tx.q, w.b, w.st, w.row)
-	if err == nil && n == 1 {
-		return nil
-	}
 	var f failure
 	switch {
+	case err == nil && n == 1:
+		if f, err = w.verify(ctx, tx.q); err == nil && f.err == nil {
+			return nil
+		}
 	case err == nil && n > 1:
 		tx.failed.Store(true)
 		f = w.refuse(ErrNotUnique)
@@ -324,7 +377,7 @@ func (w *writing[T, K]) joinedFailure(ctx context.Context, tx *joined, err error
 		tx.failed.Store(true)
 	}
 	if w.c.db.Classify(err) == dialects.Conflict {
-		return failure{&Conflict[T]{Subject: w.subject(), Expected: w.b.expected.Interface(), Err: err}, dialects.Refused}
+		return failure{w.conflictOf(err), dialects.Refused}
 	}
 	return w.failure(ctx, dialects.InTx, err)
 }
@@ -337,8 +390,11 @@ func (w *writing[T, K]) joinedFailure(ctx context.Context, tx *joined, err error
 // no statement in this package that writes without a version predicate.
 func (r *Repository[T, K]) Overwrite(ctx context.Context, row *T, reason string) error {
 	const op = "overwrite"
-	if r.err != nil {
-		return r.err
+	if err := r.begin(ctx, op); err != nil {
+		return err
+	}
+	if r.unit != nil {
+		return r.core.usage(op, "a unit of work validates what it writes; overwrite outside of it")
 	}
 	if row == nil {
 		return r.core.usage(op, "the row is nil")
@@ -363,6 +419,7 @@ func (r *Repository[T, K]) Overwrite(ctx context.Context, row *T, reason string)
 			c.version.field.of(w.row).Set(w.b.next)
 			return nil
 		}
+		w.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -372,7 +429,7 @@ func (r *Repository[T, K]) Overwrite(ctx context.Context, row *T, reason string)
 }
 
 func (w *writing[T, K]) overwriteOnce(ctx context.Context) failure {
-	conn, err := w.c.db.conn(ctx)
+	conn, err := w.c.db.conn(ctx, w.afterOutage)
 	if err != nil {
 		return w.failure(ctx, dialects.Connecting, err)
 	}
@@ -406,6 +463,7 @@ func (w *writing[T, K]) overLocked(ctx context.Context, q dialects.Querier) (fai
 }
 
 func (w *writing[T, K]) joinedOverwrite(ctx context.Context, tx *joined, reason string) error {
+	w.snapshot = true
 	if err := tx.usable(w.subject()); err != nil {
 		return err
 	}

@@ -5,7 +5,8 @@
 // cheap: every acknowledged version must be there once and only once, the
 // versions in between must all be accounted for, an operation that began after
 // another was acknowledged must have the later version, and the row's value
-// must be exactly what the acknowledged effects make it. Nothing is sampled.
+// must be exactly what the acknowledged effects make it. Nothing is sampled. What
+// operations preserve together is checked too: a sum, or one row of each pair.
 package audit
 
 import (
@@ -48,6 +49,11 @@ type History struct {
 	Unknown []Effect
 	// Conserved says that the values' sum must be what it was at first.
 	Conserved bool
+	// Paired says that of the rows 2k and 2k+1 one at least must be above zero.
+	Paired bool
+	// Forbidden is how many acknowledged operations read rows in a state that no
+	// operation may leave behind.
+	Forbidden int64
 }
 
 // Report is what the check found. Its zero value is a clean bill.
@@ -62,7 +68,8 @@ type Report struct {
 	// of an operation which began after they were acknowledged.
 	OutOfOrder int64
 	// Broken is the number of other contradictions: versions that nobody was
-	// told of, wrong values, negative values, a sum that changed.
+	// told of, wrong values, negative values, a sum that changed, pairs without a
+	// row above zero, both at the end and as acknowledged operations saw them.
 	Broken int64
 	// Findings describe the first contradictions, one line each.
 	Findings []string
@@ -104,6 +111,7 @@ func Check(h History) Report {
 	if h.Conserved {
 		h.checkSum(&r)
 	}
+	h.checkInvariant(&r)
 	return r
 }
 
@@ -114,6 +122,23 @@ func split(effects []Effect, key int64) (of, rest []Effect) {
 		n++
 	}
 	return effects[:n], effects[n:]
+}
+
+// checkInvariant looks for write skew: what operations that read the same rows
+// and wrote different ones did together, although none would have done it after
+// the other.
+func (h *History) checkInvariant(r *Report) {
+	if h.Forbidden > 0 {
+		r.Broken += h.Forbidden
+		r.find("%d acknowledged operations saw both rows of a pair at zero: write skew", h.Forbidden)
+	}
+	for i := 1; h.Paired && i < len(h.Final); i += 2 {
+		a, b := h.Final[i-1], h.Final[i]
+		if a != nil && b != nil && a.Value <= 0 && b.Value <= 0 {
+			r.Broken++
+			r.find("rows %d and %d are both at zero: write skew", i-1, i)
+		}
+	}
 }
 
 func (h *History) checkSum(r *Report) {

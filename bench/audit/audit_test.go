@@ -95,6 +95,18 @@ func TestEveryLieIsFound(t *testing.T) {
 			func(h *audit.History) { h.Acknowledged[5].Key, h.Final[1] = 7, &audit.State{Value: 11, Version: 2} },
 			audit.Report{Broken: 1},
 		},
+		"a pair that no operation may leave behind": {
+			func(h *audit.History) {
+				h.Paired = true
+				h.Acknowledged[3].Delta, h.Acknowledged[5].Delta = -13, -11
+				h.Final[0].Value, h.Final[1].Value = 0, 0
+			},
+			audit.Report{Broken: 1},
+		},
+		"pairs that operations saw and should not have": {
+			func(h *audit.History) { h.Paired, h.Forbidden = true, 2 },
+			audit.Report{Broken: 2},
+		},
 		"sum changed": {
 			func(h *audit.History) { h.Conserved = true },
 			audit.Report{Broken: 1},
@@ -119,6 +131,15 @@ func TestConcurrentOperationsMayCommitInAnyOrder(t *testing.T) {
 	h := history()
 	h.Acknowledged[1].Start = 3 // now overlaps with the first
 	h.Acknowledged[0].Version, h.Acknowledged[1].Version = 3, 2
+	report := audit.Check(h)
+	require.True(t, report.Exact(), report.Findings)
+}
+
+func TestOneOfAPairIsEnough(t *testing.T) {
+	t.Parallel()
+	h := history()
+	h.Paired = true
+	h.Acknowledged[3].Delta, h.Final[0].Value = -13, 0
 	report := audit.Check(h)
 	require.True(t, report.Exact(), report.Findings)
 }

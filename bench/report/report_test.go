@@ -80,13 +80,24 @@ func TestViolation(t *testing.T) {
 	t.Parallel()
 	r := result()
 	r.Cells[0].Reps[0].Lost = 0
-	r.Cells[1].Reps[0].Lost = 2
+	r.Cells[1].Reps[0].Lost, r.Cells[1].Reps[0].Broken = 2, 1
 	r.Cells[1].Reps[0].Audit = audit.Report{Lost: 2, Broken: 1, Findings: []string{"row 3: 2 of 90 acknowledged effects are missing"}}
 	r.Verdict = bench.Violated
 	var b bytes.Buffer
 	require.NoError(t, report.Table(&b, r))
 	require.NoError(t, report.Verdict(&b, r))
 	golden(t, "violated.txt", b.Bytes())
+}
+
+func TestRowsPerSecond(t *testing.T) {
+	t.Parallel()
+	r := result()
+	for i := range r.Cells {
+		r.Cells[i].Workload, r.Cells[i].Batch = "batch", 100
+	}
+	var b bytes.Buffer
+	require.NoError(t, report.Table(&b, r))
+	golden(t, "batch.txt", b.Bytes())
 }
 
 func TestProgress(t *testing.T) {

@@ -30,7 +30,7 @@ func Table(w io.Writer, r bench.Result) error {
 		for _, cell := range cells {
 			rows = append(rows, row(cell))
 		}
-		align(&b, rows)
+		align(&b, perRow(rows, cells))
 		declined(&b, cells)
 		failures(&b, cells)
 		b.WriteByte('\n')
@@ -43,8 +43,27 @@ var columns = []string{
 	"strategy", "commits/s", "95 % CI", "attempts/commit", "p50", "p99", "fairness", "lost", "duplicate", "gave up", "check",
 }
 
+// perRow adds a column after the commits per second where commits change a number
+// of rows that was chosen.
+func perRow(rows [][]string, cells []bench.Cell) [][]string {
+	const at = 2
+	if cells[0].Batch == 0 {
+		return rows
+	}
+	wider := [][]string{slices.Insert(slices.Clone(rows[0]), at, "rows/s")}
+	for i, cell := range cells {
+		rate := Count(int64(cell.CommitsPerS.Median*float64(cell.Batch) + 0.5))
+		wider = append(wider, slices.Insert(rows[i+1], at, rate))
+	}
+	return wider
+}
+
 func heading(b *strings.Builder, e bench.Environment, c bench.Cell) {
-	fmt.Fprintf(b, "%s: %s on %s (%s), %s %s over %s, %s of %s, interleaved\n", c.Workload,
+	what := c.Workload
+	if c.Batch > 0 {
+		what += " of " + plural(int64(c.Batch), "row")
+	}
+	fmt.Fprintf(b, "%s: %s on %s (%s), %s %s over %s, %s of %s, interleaved\n", what,
 		plural(int64(c.Clients), "client"), plural(int64(c.Keys), "key"), c.Dist,
 		e.Database, e.Server, plural(int64(e.Connections), "connection"),
 		plural(int64(len(c.Reps)), "repetition"), time.Duration(e.DurationS*float64(time.Second)))
@@ -53,7 +72,6 @@ func heading(b *strings.Builder, e bench.Environment, c bench.Cell) {
 func row(c bench.Cell) []string {
 	var sum bench.Rep
 	var p50, p99, jain []float64
-	var broken int64
 	for _, rep := range c.Reps {
 		sum.Commits += rep.Commits
 		sum.Attempts += rep.Attempts
@@ -61,12 +79,12 @@ func row(c bench.Cell) []string {
 		sum.Duplicate += rep.Duplicate
 		sum.OutOfOrder += rep.OutOfOrder
 		sum.GaveUp += rep.GaveUp
-		broken += rep.Audit.Broken
+		sum.Broken += rep.Broken
 		p50 = append(p50, float64(rep.LatencyUS.P50))
 		p99 = append(p99, float64(rep.LatencyUS.P99))
 		jain = append(jain, rep.Jain)
 	}
-	exact := sum.Lost+sum.Duplicate+sum.OutOfOrder+broken == 0
+	exact := sum.Lost+sum.Duplicate+sum.OutOfOrder+sum.Broken == 0
 	return []string{
 		c.Strategy, Count(int64(c.CommitsPerS.Median + 0.5)), interval(c.CommitsPerS),
 		ratio(sum.Attempts, sum.Commits), micros(median(p50)), micros(median(p99)),
@@ -173,7 +191,7 @@ func declined(b *strings.Builder, cells []bench.Cell) {
 		}
 	}
 	if n > 0 {
-		fmt.Fprintf(b, "  (%s met an account that had too little and changed nothing; they are not counted)\n", plural(n, "operation"))
+		fmt.Fprintf(b, "  (%s met rows that did not allow them and changed nothing; they are not counted)\n", plural(n, "operation"))
 	}
 }
 

@@ -30,7 +30,7 @@ type Kind uint8
 const (
 	// Committed: the database acknowledged it.
 	Committed Kind = iota
-	// Declined: a row would have gone below zero. Nothing was written.
+	// Declined: the rows did not allow it. Nothing was written.
 	Declined
 	// GaveUp: the retry policy ended it. Nothing was written.
 	GaveUp
@@ -43,13 +43,26 @@ const (
 	Failed
 )
 
+// Write is what an operation did to one row.
+type Write struct {
+	// Key is the row's key, Delta what was added to it.
+	Key, Delta int64
+	// Version is the version that the row was given. It means something for
+	// committed operations only.
+	Version int64
+}
+
 // Outcome is what became of one operation.
 type Outcome struct {
 	// Kind is how it ended.
 	Kind Kind
-	// Versions are the versions that the rows were given, in the order of the
-	// changes. They mean something for committed operations only.
-	Versions [2]int64
+	// Writes are what it did to each row that it changed, in the order of keys. The
+	// next operation reuses the slice. For unknown outcomes they are what it may
+	// have done; otherwise they mean nothing.
+	Writes []Write
+	// Forbidden says that it was committed although it read its rows in a state
+	// that no operation may leave behind: see [workload.Op.Forbidden].
+	Forbidden bool
 	// Attempts is how often it was tried; Conflicts is how many of the tries
 	// lost against another client.
 	Attempts, Conflicts int64
@@ -67,6 +80,13 @@ type Client struct {
 	sql      statements
 	begin    string
 	current  Outcome
+
+	// The operation on its way; see plan.
+	rows           []Row
+	values, deltas []int64
+	written        []*Row
+	writes         []Write
+	args           []any
 }
 
 // Client returns a new client of the strategy. It does not use the database.
@@ -103,10 +123,10 @@ func (b *bounded) NextBackOff() time.Duration {
 	return delay
 }
 
-// observe counts the attempts of the operation as a whole. The writes inside of
-// a transaction are part of it and report themselves too.
+// observe counts the attempts of the operation as a whole. The writes that it
+// consists of report themselves too.
 func (c *Client) observe(_ context.Context, e observe.Event) {
-	if e.Op != "mutate" && e.Op != "retry" {
+	if e.Op != "mutate" && e.Op != "transact" && e.Op != "retry" {
 		return
 	}
 	switch e.Kind {
@@ -118,11 +138,19 @@ func (c *Client) observe(_ context.Context, e observe.Event) {
 }
 
 // Do runs one operation until its outcome is known.
-func (c *Client) Do(ctx context.Context, changes []workload.Change) Outcome {
+func (c *Client) Do(ctx context.Context, op workload.Op) Outcome {
 	c.current = Outcome{}
-	c.current.Err = c.strategy.run(c, ctx, changes)
-	c.current.Kind = c.kind(ctx, c.current.Err)
-	return c.current
+	o := &c.current
+	o.Err = c.strategy.run(c, ctx, &op)
+	o.Kind = c.kind(ctx, o.Err)
+	switch o.Kind {
+	case Committed:
+		o.Writes = c.writes
+		o.Forbidden = op.Deltas == nil && op.Forbidden(c.values)
+	case Unknown:
+		o.Writes = c.writes
+	}
+	return *o
 }
 
 func (c *Client) kind(ctx context.Context, err error) Kind {
@@ -130,7 +158,7 @@ func (c *Client) kind(ctx context.Context, err error) Kind {
 	switch {
 	case err == nil:
 		return Committed
-	case errors.Is(err, errDeclined):
+	case errors.Is(err, workload.ErrDeclined):
 		return Declined
 	case errors.Is(err, occ.ErrAmbiguous):
 		return Unknown
@@ -143,15 +171,4 @@ func (c *Client) kind(ctx context.Context, err error) Kind {
 	default:
 		return Failed
 	}
-}
-
-// errDeclined ends an operation that would make a row negative.
-var errDeclined = errors.New("insufficient funds")
-
-// add returns the number after a change, if the row can bear it.
-func add(n, delta int64) (int64, error) {
-	if n += delta; n < 0 {
-		return 0, errDeclined
-	}
-	return n, nil
 }

@@ -10,17 +10,16 @@ import (
 
 // naive reads, then writes back without looking: the lost update. Only the
 // check is missing; the writes of one operation are still one transaction.
-func (c *Client) naive(ctx context.Context, changes []workload.Change) error {
+func (c *Client) naive(ctx context.Context, op *workload.Op) error {
 	return c.db.Retry(ctx, func(ctx context.Context) error {
-		var rows [2]Row
 		err := c.once(ctx, dialects.Connecting, func(q dialects.Querier) error {
-			return c.load(ctx, q, c.sql.read, changes, rows[:])
+			return c.load(ctx, q, c.sql.of(len(op.Keys)).read, op)
 		})
 		if err != nil {
 			return err
 		}
-		write := func(q dialects.Querier) error { return c.save(ctx, q, rows[:len(changes)]) }
-		if len(changes) == 1 {
+		write := func(q dialects.Querier) error { return c.overwrite(ctx, q) }
+		if len(c.writes) == 1 {
 			return c.once(ctx, dialects.Autocommit, write)
 		}
 		return c.tx(ctx, write)
@@ -28,98 +27,161 @@ func (c *Client) naive(ctx context.Context, changes []workload.Change) error {
 }
 
 // pessimistic locks the rows before it reads them. Its writes need no check.
-func (c *Client) pessimistic(ctx context.Context, changes []workload.Change) error {
+func (c *Client) pessimistic(ctx context.Context, op *workload.Op) error {
 	return c.db.Retry(ctx, func(ctx context.Context) error {
 		return c.tx(ctx, func(q dialects.Querier) error {
-			var rows [2]Row
-			if err := c.load(ctx, q, c.sql.lock, changes, rows[:]); err != nil {
+			if err := c.load(ctx, q, c.sql.of(len(op.Keys)).lock, op); err != nil {
 				return err
 			}
-			return c.save(ctx, q, rows[:len(changes)])
+			return c.overwrite(ctx, q)
 		})
 	})
-}
-
-// load reads the rows and applies the changes to them.
-func (c *Client) load(ctx context.Context, q dialects.Querier, text string, changes []workload.Change, rows []Row) (err error) {
-	for i, change := range changes {
-		if rows[i], err = read(ctx, q, text, change.Key); err != nil {
-			return err
-		}
-	}
-	for i, change := range changes {
-		if rows[i].N, err = add(rows[i].N, change.Delta); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Client) save(ctx context.Context, q dialects.Querier, rows []Row) error {
-	for i, row := range rows {
-		if err := c.overwrite(ctx, q, i, row); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // optimistic is occkit: checked writes, repeated after a conflict.
-func (c *Client) optimistic(ctx context.Context, changes []workload.Change) error {
-	if len(changes) > 1 {
-		return c.optimisticTx(ctx, changes)
+func (c *Client) optimistic(ctx context.Context, op *workload.Op) error {
+	switch {
+	case op.Bulk:
+		return c.bulk(ctx, op)
+	case len(op.Keys) > 1:
+		return c.unit(ctx, op, false)
+	default:
+		return c.mutate(ctx, op)
 	}
-	row, err := c.repo.Mutate(ctx, changes[0].Key, func(row *Row) (err error) {
-		row.N, err = add(row.N, changes[0].Delta)
-		return err
+}
+
+func (c *Client) mutate(ctx context.Context, op *workload.Op) error {
+	row, err := c.repo.Mutate(ctx, op.Keys[0], func(row *Row) error {
+		c.rows = append(c.rows[:0], *row)
+		if err := c.plan(op); err != nil {
+			return err
+		}
+		row.N = c.rows[0].N
+		return nil
 	})
-	c.current.Versions[0] = row.Version
+	if err == nil {
+		c.writes[0].Version = row.Version
+	}
 	return err
 }
 
-// optimisticTx reads all rows, then writes them all in key order, in one
-// transaction that is repeated as a whole.
-func (c *Client) optimisticTx(ctx context.Context, changes []workload.Change) error {
+// relaxed is a unit of work that checks only the rows that it writes.
+func (c *Client) relaxed(ctx context.Context, op *workload.Op) error {
+	return c.unit(ctx, op, true)
+}
+
+// unit reads, decides and writes in one unit of work.
+func (c *Client) unit(ctx context.Context, op *workload.Op, relaxed bool) error {
+	err := c.db.Transact(ctx, func(tx *occ.Tx) error {
+		if relaxed {
+			if err := tx.Relaxed(); err != nil {
+				return err
+			}
+		}
+		repo := c.repo.In(tx)
+		c.rows = c.rows[:0]
+		for _, key := range op.Keys {
+			row, err := repo.Get(ctx, key)
+			if err != nil {
+				return err
+			}
+			c.rows = append(c.rows, row)
+		}
+		if err := c.plan(op); err != nil {
+			return err
+		}
+		for _, row := range c.written {
+			if err := repo.Update(ctx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		c.acknowledge()
+	}
+	return err
+}
+
+// bulk reads all rows, then writes them all in one checked bulk write.
+func (c *Client) bulk(ctx context.Context, op *workload.Op) error {
+	err := c.db.Retry(ctx, func(ctx context.Context) error {
+		if err := c.getMany(ctx, op); err != nil {
+			return err
+		}
+		_, err := c.repo.UpdateMany(ctx, c.rows, occ.AllOrNothing)
+		return err
+	})
+	if err == nil {
+		c.acknowledge()
+	}
+	return err
+}
+
+// loop is what bulk does, written by hand: a checked write for each row, in one
+// transaction.
+func (c *Client) loop(ctx context.Context, op *workload.Op) error {
 	return c.db.Retry(ctx, func(ctx context.Context) error {
+		if err := c.getMany(ctx, op); err != nil {
+			return err
+		}
 		return c.tx(ctx, func(q dialects.Querier) error {
 			repo := c.repo.In(occ.Join(q))
-			var rows [2]Row
-			var err error
-			for i, change := range changes {
-				if rows[i], err = repo.Get(ctx, change.Key); err != nil {
+			for _, row := range c.written {
+				if err := repo.Update(ctx, row); err != nil {
 					return err
 				}
-			}
-			for i, change := range changes {
-				if rows[i].N, err = add(rows[i].N, change.Delta); err != nil {
-					return err
-				}
-			}
-			for i := range changes {
-				if err = repo.Update(ctx, &rows[i]); err != nil {
-					return err
-				}
-				c.current.Versions[i] = rows[i].Version + 1 // a joined write leaves the row as it is
 			}
 			return nil
 		})
 	})
 }
 
-// atomic leaves reading and writing to one statement for each row.
-func (c *Client) atomic(ctx context.Context, changes []workload.Change) error {
-	return c.db.Retry(ctx, func(ctx context.Context) error {
-		body := func(q dialects.Querier) error {
-			for i, change := range changes {
-				if err := c.compute(ctx, q, i, change); err != nil {
-					return err
-				}
-			}
-			return nil
+// getMany reads the rows through the repository, and plans.
+func (c *Client) getMany(ctx context.Context, op *workload.Op) error {
+	found, err := c.repo.GetMany(ctx, op.Keys)
+	if err != nil {
+		return c.prove(dialects.Connecting, err)
+	}
+	c.rows = c.rows[:0]
+	for _, key := range op.Keys {
+		row, ok := found[key]
+		if !ok {
+			return errNoRow
 		}
-		if len(changes) == 1 && (c.sql.returns || c.sql.reports) {
+		c.rows = append(c.rows, row)
+	}
+	return c.plan(op)
+}
+
+// atomic leaves reading and writing to one statement for each row, or for all
+// rows that get the same. What an operation does when that depends on other rows
+// no statement can decide safely by itself: then all rows are locked first.
+func (c *Client) atomic(ctx context.Context, op *workload.Op) error {
+	return c.db.Retry(ctx, func(ctx context.Context) error {
+		switch {
+		case op.Deltas == nil, op.Bulk && !c.sql.returns:
+			return c.tx(ctx, func(q dialects.Querier) error { return c.computeDecided(ctx, q, op) })
+		case op.Bulk:
+			c.intend(op)
+			return c.once(ctx, dialects.Autocommit, func(q dialects.Querier) error { return c.computeSet(ctx, q) })
+		}
+		c.intend(op)
+		body := func(q dialects.Querier) error { return c.compute(ctx, q) }
+		if len(c.writes) == 1 && (c.sql.returns || c.sql.reports) {
 			return c.once(ctx, dialects.Autocommit, body)
 		}
 		return c.tx(ctx, body)
 	})
+}
+
+// computeDecided locks the rows, decides, and lets the database compute.
+func (c *Client) computeDecided(ctx context.Context, q dialects.Querier, op *workload.Op) error {
+	if err := c.load(ctx, q, c.sql.of(len(op.Keys)).lock, op); err != nil {
+		return err
+	}
+	if op.Bulk {
+		return c.computeLocked(ctx, q)
+	}
+	return c.compute(ctx, q)
 }

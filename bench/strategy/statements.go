@@ -1,119 +1,123 @@
 package strategy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
-	"github.com/occkit/occkit/bench/workload"
 	"github.com/occkit/occkit/dialects"
 )
 
 // statements are the SQL of the strategies that do not write through a
 // repository. The dialect has no unchecked writes, so those are written here.
 type statements struct {
-	read, lock string // by key: id, n, version
-	blind      string // n, version, id
-	add        string // delta, id
-	take       string // delta, id, delta: no row if there is too little
-	returns    bool   // add and take return the version as a row
-	reports    bool   // add and take report the version as the last insert id
+	env     Env
+	forLock string // what makes a read lock its rows
+	next    string // the next version, as an UPDATE computes it
+	blind   string // n, version, id
+	add     string // delta, id
+	take    string // delta, id, delta: no row if there is too little
+	returns bool   // add and take return the version as a row
+	reports bool   // add and take report the version as the last insert id
+	sized   map[int]*sized
+}
+
+// sized are statements on a number of rows.
+type sized struct {
+	read, lock string // by keys, in their order: id, n, version
+	set        string // adds the same to all; see newSet
 }
 
 func newStatements(env Env) (statements, error) {
-	number := reflect.TypeFor[int64]()
-	table := &dialects.Table{Name: env.Table, Columns: []dialects.Column{
-		{Name: "id", Key: true, Type: number},
-		{Name: "n", Type: number},
-		{Name: "version", Version: dialects.Counter, Type: number},
-	}}
-	locker, ok := env.Dialect.(dialects.LockingReader)
-	if !ok {
-		return statements{}, fmt.Errorf("dialect %s: locking reads: %w", env.Dialect.Name(), errors.ErrUnsupported)
+	s := statements{env: env, next: "version + 1", sized: map[int]*sized{}}
+	if err := s.learn(); err != nil {
+		return s, err
 	}
-	var errs [3]error
-	var read, lock, update dialects.Statement
-	read, errs[0] = env.Dialect.Select(table)
-	lock, errs[1] = locker.SelectForUpdate(table)
-	update, errs[2] = env.Dialect.Update(table)
-	p, next := env.Placeholder, "version + 1"
-	s := statements{read: read.Text, lock: lock.Text, returns: len(update.Returns) > 0}
 	if s.reports = env.Report != nil && !s.returns; s.reports {
-		next = env.Report(next)
+		s.next = env.Report(s.next)
 	}
+	p := env.Placeholder
 	s.blind = fmt.Sprintf("UPDATE %s SET n = %s, version = %s WHERE id = %s", env.Table, p(1), p(2), p(3))
-	s.add = fmt.Sprintf("UPDATE %s SET n = n + %s, version = %s WHERE id = %s", env.Table, p(1), next, p(2))
+	s.add = fmt.Sprintf("UPDATE %s SET n = n + %s, version = %s WHERE id = %s", env.Table, p(1), s.next, p(2))
 	s.take = s.add + " AND n + " + p(3) + " >= 0"
 	if s.returns {
 		s.add += " RETURNING version"
 		s.take += " RETURNING version"
 	}
-	return s, errors.Join(errs[:]...)
+	return s, nil
 }
 
-// errNoRow means that somebody else deleted rows of the benchmark's table.
-var errNoRow = errors.New("a row of the benchmark's table is gone")
-
-// read reads a row by one of the reading statements.
-func read(ctx context.Context, q dialects.Querier, text string, key int64) (Row, error) {
-	var row Row
-	found, err := scan(ctx, q, text, []any{key}, &row.ID, &row.N, &row.Version)
-	if err == nil && !found {
-		err = errNoRow
+// learn finds out from the dialect's own statements what the database can do.
+func (s *statements) learn() error {
+	dialect, number := s.env.Dialect, reflect.TypeFor[int64]()
+	table := &dialects.Table{Name: s.env.Table, Columns: []dialects.Column{
+		{Name: "id", Key: true, Type: number},
+		{Name: "n", Type: number},
+		{Name: "version", Version: dialects.Counter, Type: number},
+	}}
+	unsupported := fmt.Errorf("dialect %s: locking reads: %w", dialect.Name(), errors.ErrUnsupported)
+	locker, ok := dialect.(dialects.LockingReader)
+	if !ok {
+		return unsupported
 	}
-	return row, err
-}
-
-// scan runs a query of at most one row.
-func scan(ctx context.Context, q dialects.Querier, text string, args []any, dest ...any) (found bool, err error) {
-	rows, err := q.Query(ctx, text, args)
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		found = true
-		if err = rows.Scan(dest...); err != nil {
-			return false, err
-		}
-	}
-	rows.Close() // the statement's own error is final only now
-	return found, rows.Err()
-}
-
-// overwrite writes what the client believes to be the row's next state.
-func (c *Client) overwrite(ctx context.Context, q dialects.Querier, i int, row Row) error {
-	c.current.Versions[i] = row.Version + 1
-	_, err := q.Exec(ctx, c.sql.blind, []any{row.N, row.Version + 1, row.ID})
-	return err
-}
-
-// compute lets the database change a row, and finds out the version.
-func (c *Client) compute(ctx context.Context, q dialects.Querier, i int, change workload.Change) error {
-	text, args := c.sql.add, []any{change.Delta, change.Key}
-	if change.Delta < 0 {
-		text, args = c.sql.take, append(args, change.Delta)
-	}
-	if c.sql.returns {
-		found, err := scan(ctx, q, text, args, &c.current.Versions[i])
-		if err == nil && !found {
-			err = errDeclined
-		}
+	var errs [3]error
+	var read, lock, update dialects.Statement
+	read, errs[0] = dialect.Select(table)
+	lock, errs[1] = locker.SelectForUpdate(table)
+	update, errs[2] = dialect.Update(table)
+	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	res, err := q.Exec(ctx, text, args)
-	if err == nil && res.RowsAffected == 0 {
-		err = errDeclined
+	s.returns = len(update.Returns) > 0
+	if s.forLock, ok = strings.CutPrefix(lock.Text, read.Text); !ok {
+		return unsupported // of the kind that can be put behind any read
 	}
-	if err != nil {
-		return err
+	return nil
+}
+
+// of returns the statements on n rows.
+func (s *statements) of(n int) *sized {
+	t, ok := s.sized[n]
+	if !ok {
+		read := "SELECT id, n, version FROM " + s.env.Table + " WHERE " + s.among(1, n)
+		if n > 1 {
+			read += " ORDER BY id" // and locks follow it
+		}
+		t = &sized{read: read, lock: read + s.forLock, set: s.newSet(n)}
+		s.sized[n] = t
 	}
-	if c.sql.reports {
-		c.current.Versions[i] = res.LastInsertID
-		return nil
+	return t
+}
+
+// among is the condition that a row is one of n, whose keys are bound from the
+// given parameter on.
+func (s *statements) among(first, n int) string {
+	if n == 1 {
+		return "id = " + s.env.Placeholder(first)
 	}
-	row, err := read(ctx, q, c.sql.read, change.Key) // the row is locked since
-	c.current.Versions[i] = row.Version
-	return err
+	var b strings.Builder
+	b.WriteString("id IN (")
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(s.env.Placeholder(first + i))
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// newSet returns the statement that adds the same to n rows. Where an UPDATE
+// returns rows it locks them in key order itself, and need not be part of a
+// transaction: it takes the keys, then the delta, and returns id and version.
+// Elsewhere it takes the delta, then the keys, of rows that are locked already.
+func (s *statements) newSet(n int) string {
+	const set = "UPDATE %s SET n = n + %s, version = version + 1"
+	if !s.returns {
+		return fmt.Sprintf(set+" WHERE %s", s.env.Table, s.env.Placeholder(1), s.among(2, n))
+	}
+	const locked = "WITH locked AS (SELECT id AS k FROM %s WHERE %s ORDER BY id%s) "
+	return fmt.Sprintf(locked+set+" FROM locked WHERE id = k RETURNING id, version",
+		s.env.Table, s.among(1, n), s.forLock, s.env.Table, s.env.Placeholder(n+1))
 }

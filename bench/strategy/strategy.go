@@ -1,7 +1,7 @@
 // Package strategy holds the ways to change versioned rows that a benchmark
-// compares: occkit's optimistic writes with several backoffs, the pessimistic
-// and the single-statement alternatives, and the mistake that all of them are
-// there to avoid.
+// compares: occkit's optimistic writes, units of work and bulk writes with several
+// backoffs, the pessimistic and the single-statement alternatives, and the
+// mistakes that all of them are there to avoid.
 package strategy
 
 import (
@@ -42,10 +42,16 @@ type Strategy struct {
 	// Control marks the strategy that is wrong on purpose. A benchmark that
 	// does not catch it proves nothing.
 	Control bool
+	// Extra says that the strategy is run only when it is asked for by name.
+	Extra bool
 
 	backOff retry.Policy
-	run     func(c *Client, ctx context.Context, changes []workload.Change) error
+	serves  func(w workload.Workload) bool // nil: every workload
+	run     func(c *Client, ctx context.Context, op *workload.Op) error
 }
+
+// Serves tells whether the strategy is a way to do a workload.
+func (s Strategy) Serves(w workload.Workload) bool { return s.serves == nil || s.serves(w) }
 
 // The first delay and the longest one of the backoffs are occkit's defaults.
 const (
@@ -55,10 +61,11 @@ const (
 
 // All returns every strategy, in the order in which they are shown.
 func All() []Strategy {
+	jitter := retry.Policy{NewBackOff: retry.FullJitter(base, limit)}
 	return []Strategy{
 		{
 			Name: "naive", Summary: "read, then write without a version check (the control: it must be caught)",
-			Control: true, backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).naive,
+			Control: true, backOff: jitter, run: (*Client).naive,
 		},
 		{
 			Name: "none", Summary: "occkit's checked write, repeated at once after a conflict",
@@ -70,18 +77,31 @@ func All() []Strategy {
 		},
 		{
 			Name: "full-jitter", Summary: "occkit's checked write, waiting a random part of that (occkit's default)",
-			backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).optimistic,
+			backOff: jitter, run: (*Client).optimistic,
 		},
 		{
 			Name: "for-update", Summary: "lock the rows, read, write (SELECT ... FOR UPDATE, or BEGIN IMMEDIATE)",
-			backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).pessimistic,
+			backOff: jitter, run: (*Client).pessimistic,
 		},
 		{
-			Name: "atomic", Summary: "let the database compute: SET n = n + 1, version = version + 1",
-			backOff: retry.Policy{NewBackOff: retry.FullJitter(base, limit)}, run: (*Client).atomic,
+			Name: "atomic", Summary: "let the database compute: SET n = n + 1, version = version + 1 (doctors: on locked rows)",
+			backOff: jitter, run: (*Client).atomic,
+		},
+		{
+			Name: "loop", Summary: "full-jitter without the bulk write: a checked write for each row, in one transaction (batch only)",
+			backOff: jitter, run: (*Client).loop, serves: isBulk,
+		},
+		{
+			Name: "relaxed", Summary: "full-jitter that checks only what it writes: doctors violates (transfer and doctors, if named)",
+			backOff: jitter, run: (*Client).relaxed, serves: isUnit, Extra: true,
 		},
 	}
 }
+
+func isBulk(w workload.Workload) bool { return w.Bulk }
+
+// isUnit tells whether operations decide by several rows.
+func isUnit(w workload.Workload) bool { return w.Rows > 1 && !w.Bulk }
 
 // Find returns the strategy of a name. An unknown name is an error that lists
 // the known ones.
@@ -95,10 +115,18 @@ func Find(name string) (Strategy, error) {
 }
 
 // Names returns the names of all strategies.
-func Names() []string {
+func Names() []string { return names(func(Strategy) bool { return true }) }
+
+// Defaults returns the names of the strategies that are run unless others are
+// asked for.
+func Defaults() []string { return names(func(s Strategy) bool { return !s.Extra }) }
+
+func names(wanted func(Strategy) bool) []string {
 	var names []string
 	for _, s := range All() {
-		names = append(names, s.Name)
+		if wanted(s) {
+			names = append(names, s.Name)
+		}
 	}
 	return names
 }

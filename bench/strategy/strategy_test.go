@@ -41,21 +41,32 @@ func clients(t *testing.T, wrap func(dialects.DB) dialects.DB, run func(t *testi
 func plain(db dialects.DB) dialects.DB { return db }
 
 var (
-	increment = []workload.Change{{Key: 0, Delta: 1}}
-	move      = []workload.Change{{Key: 0, Delta: -2}, {Key: 1, Delta: 2}}
-	overdraw  = []workload.Change{{Key: 0, Delta: 100}, {Key: 1, Delta: -100}}
+	increment = workload.Op{Keys: []int64{0}, Deltas: []int64{1}}
+	move      = workload.Op{Keys: []int64{0, 1}, Deltas: []int64{-2, 2}}
+	overdraw  = workload.Op{Keys: []int64{0, 1}, Deltas: []int64{100, -100}}
+	take      = workload.Op{Keys: []int64{1}, Deltas: []int64{-6}}
+	leave     = workload.Op{Keys: []int64{0, 1}, Actor: 1}
+	batch     = workload.Op{Keys: []int64{0, 1}, Deltas: []int64{1, 1}, Bulk: true}
 )
 
 func TestVersionsAndAttempts(t *testing.T) {
 	t.Parallel()
 	clients(t, plain, func(t *testing.T, _ strategy.Strategy, c *strategy.Client) {
-		for i := range int64(3) {
-			o := c.Do(t.Context(), increment)
+		do := func(op workload.Op, want ...strategy.Write) {
+			t.Helper()
+			o := c.Do(t.Context(), op)
 			require.NoError(t, o.Err)
-			require.Equal(t, strategy.Outcome{Versions: [2]int64{i + 2, 0}, Attempts: 1}, o)
+			require.Equal(t, strategy.Outcome{Writes: want, Attempts: 1}, o)
 		}
-		o := c.Do(t.Context(), move)
-		require.Equal(t, strategy.Outcome{Versions: [2]int64{5, 2}, Attempts: 1}, o)
+		for version := range int64(3) {
+			do(increment, strategy.Write{Key: 0, Delta: 1, Version: version + 2})
+		}
+		do(move, strategy.Write{Key: 0, Delta: -2, Version: 5}, strategy.Write{Key: 1, Delta: 2, Version: 2})
+		do(batch, strategy.Write{Key: 0, Delta: 1, Version: 6}, strategy.Write{Key: 1, Delta: 1, Version: 3})
+		for version := range int64(8) {
+			do(leave, strategy.Write{Key: 1, Delta: -1, Version: version + 4})
+		}
+		do(leave, strategy.Write{Key: 1, Delta: 1, Version: 12}) // comes back
 	})
 }
 
@@ -63,10 +74,26 @@ func TestDeclinedOperationsChangeNothing(t *testing.T) {
 	t.Parallel()
 	clients(t, plain, func(t *testing.T, _ strategy.Strategy, c *strategy.Client) {
 		require.Equal(t, strategy.Declined, c.Do(t.Context(), overdraw).Kind)
-		require.Equal(t, strategy.Declined, c.Do(t.Context(), []workload.Change{{Key: 1, Delta: -6}}).Kind)
+		require.Equal(t, strategy.Declined, c.Do(t.Context(), take).Kind)
 		o := c.Do(t.Context(), move)
 		require.NoError(t, o.Err)
-		require.Equal(t, [2]int64{2, 2}, o.Versions, "nothing moved before")
+		for _, w := range o.Writes {
+			require.EqualValues(t, 2, w.Version, "nothing moved before")
+		}
+	})
+}
+
+// Nobody is on call: the next one who comes back sees it, and tells.
+func TestForbiddenStateIsSeen(t *testing.T) {
+	t.Parallel()
+	clients(t, plain, func(t *testing.T, _ strategy.Strategy, c *strategy.Client) {
+		empty := workload.Op{Keys: []int64{0, 1}, Deltas: []int64{-5, -5}}
+		require.NoError(t, c.Do(t.Context(), empty).Err)
+		o := c.Do(t.Context(), leave)
+		require.NoError(t, o.Err)
+		require.True(t, o.Forbidden)
+		require.Equal(t, []strategy.Write{{Key: 1, Delta: 1, Version: 3}}, o.Writes)
+		require.False(t, c.Do(t.Context(), leave).Forbidden)
 	})
 }
 
@@ -79,6 +106,7 @@ func TestLostReplyToCommitIsUnknown(t *testing.T) {
 		o := c.Do(t.Context(), move)
 		require.Equal(t, strategy.Unknown, o.Kind, "%v", o.Err)
 		require.EqualValues(t, 1, o.Attempts)
+		require.Len(t, o.Writes, 2, "what may have happened")
 	})
 }
 
@@ -108,7 +136,26 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, s.Control)
 	_, err = strategy.Find("hope")
-	require.EqualError(t, err, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, for-update, atomic`)
+	require.EqualError(t, err, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, for-update, atomic, loop, relaxed`)
+	require.NotContains(t, strategy.Defaults(), "relaxed")
+}
+
+func TestServes(t *testing.T) {
+	t.Parallel()
+	served := map[string][]string{"loop": {"batch"}, "relaxed": {"transfer", "doctors"}}
+	for _, s := range strategy.All() {
+		var names []string
+		for _, w := range workload.All() {
+			if s.Serves(w) {
+				names = append(names, w.Name)
+			}
+		}
+		if want, ok := served[s.Name]; ok {
+			require.Equal(t, want, names)
+		} else {
+			require.Equal(t, workload.Names(), names, s.Name)
+		}
+	}
 }
 
 // failing is a transport whose transactions fail at their ends.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/occkit/occkit/bench/workload"
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ"
 )
@@ -72,7 +73,7 @@ func (c *Client) once(ctx context.Context, phase dialects.Phase, body func(q dia
 // which does not know the phase, repeats what was certainly not applied and
 // nothing else.
 func (c *Client) prove(phase dialects.Phase, err error) error {
-	if errors.Is(err, errDeclined) || errors.Is(err, errNoRow) {
+	if errors.Is(err, workload.ErrDeclined) || errors.Is(err, errNoRow) {
 		return err // found out here, not by the database
 	}
 	subject := occ.Subject{Op: c.strategy.Name, Table: c.env.Table}

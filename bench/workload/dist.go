@@ -14,8 +14,8 @@ type Dist struct {
 	// probability proportional to 1/i^Theta. Zero is uniform; any finite value
 	// from zero on is exact.
 	Theta float64
-	// Single says that one key alone is chosen. An operation on two keys then
-	// takes its other one from the rest, uniformly.
+	// Single says that one key alone is chosen. An operation on several keys then
+	// takes its other ones from the rest, uniformly.
 	Single bool
 }
 
@@ -141,6 +141,25 @@ func (s *Sampler) drawOther(random *rand.Rand, taken int64) int64 {
 		k++
 	}
 	return k
+}
+
+// drawFree returns a key that is not taken; there must be one. Distributions that
+// hardly ever yield another one give way to the uniform one after a while.
+func (s *Sampler) drawFree(random *rand.Rand, taken map[int64]struct{}) int64 {
+	for range 8 {
+		key := s.Draw(random)
+		if _, used := taken[key]; !used {
+			return key
+		}
+		if s.one {
+			break
+		}
+	}
+	for key := random.Int64N(int64(len(s.key))); ; key = (key + 1) % int64(len(s.key)) {
+		if _, used := taken[key]; !used {
+			return key
+		}
+	}
 }
 
 // Hottest returns the probability of the key that is chosen most often.

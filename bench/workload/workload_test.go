@@ -3,6 +3,7 @@ package workload_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,20 +103,95 @@ func TestParseDist(t *testing.T) {
 	}
 }
 
+var dists = []workload.Dist{{}, {Single: true}, {Theta: 1.5}, {Theta: 300}}
+
+func find(t *testing.T, name string) workload.Workload {
+	t.Helper()
+	w, err := workload.Find(name)
+	require.NoError(t, err)
+	return w
+}
+
 func TestTransfersAreWellFormed(t *testing.T) {
 	t.Parallel()
-	w, err := workload.Find("transfer")
-	require.NoError(t, err)
-	for _, dist := range []workload.Dist{{}, {Single: true}, {Theta: 1.5}, {Theta: 300}} {
+	for _, dist := range dists {
 		s := workload.NewSampler(dist, 5, 1)
-		source := w.Source(s, 1, 1)
+		source := find(t, "transfer").Source(s, 1, 1)
 		for range 1000 {
 			op := source.Next()
-			require.Len(t, op, 2)
-			require.Less(t, op[0].Key, op[1].Key, "ascending keys keep deadlocks away")
-			require.Zero(t, op[0].Delta+op[1].Delta)
-			require.NotZero(t, op[0].Delta)
-			require.True(t, !dist.Single || op[0].Key == s.Key(1) || op[1].Key == s.Key(1), "the hot key takes part")
+			require.Len(t, op.Keys, 2)
+			require.Less(t, op.Keys[0], op.Keys[1], "ascending keys keep deadlocks away")
+			require.Zero(t, op.Deltas[0]+op.Deltas[1])
+			require.NotZero(t, op.Deltas[0])
+			require.True(t, !dist.Single || op.Keys[0] == s.Key(1) || op.Keys[1] == s.Key(1), "the hot key takes part")
+		}
+	}
+}
+
+func TestDoctorsArePairs(t *testing.T) {
+	t.Parallel()
+	for _, dist := range dists {
+		s := workload.NewSampler(dist, 6, 1)
+		source := find(t, "doctors").Source(s, 1, 1)
+		for range 1000 {
+			op := source.Next()
+			require.Zero(t, op.Keys[0]%2)
+			require.Equal(t, op.Keys[0]+1, op.Keys[1])
+			require.True(t, !dist.Single || op.Keys[op.Actor] == s.Key(1), "the hot doctor acts")
+			require.Nil(t, op.Deltas)
+		}
+	}
+}
+
+func TestDoctorsLeaveOnlyWhenTheOtherStays(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		values, want []int64
+		err          error
+		forbidden    bool
+	}{
+		{values: []int64{1, 1}, want: []int64{-1, 0}},
+		{values: []int64{1, 0}, err: workload.ErrDeclined},
+		{values: []int64{0, 1}, want: []int64{1, 0}},
+		{values: []int64{0, 0}, want: []int64{1, 0}, forbidden: true},
+	} {
+		op := workload.Op{Keys: []int64{0, 1}}
+		deltas := []int64{7, 7}
+		require.Equal(t, test.err, op.Decide(test.values, deltas), test.values)
+		require.Equal(t, test.forbidden, op.Forbidden(test.values), test.values)
+		if test.err == nil {
+			require.Equal(t, test.want, deltas, test.values)
+		}
+	}
+}
+
+func TestKnownDeltas(t *testing.T) {
+	t.Parallel()
+	op := workload.Op{Keys: []int64{3, 4}, Deltas: []int64{-2, 2}}
+	deltas := make([]int64, 2)
+	require.NoError(t, op.Decide([]int64{2, 0}, deltas))
+	require.Equal(t, op.Deltas, deltas)
+	require.Equal(t, workload.ErrDeclined, op.Decide([]int64{1, 0}, deltas))
+	require.False(t, op.Forbidden([]int64{0, 0}))
+}
+
+func TestBatchesHaveDistinctRowsInOrder(t *testing.T) {
+	t.Parallel()
+	const rows = 40
+	for _, keys := range []int{rows, rows + 1, 50 * rows} {
+		for _, dist := range dists {
+			s := workload.NewSampler(dist, keys, 1)
+			source := find(t, "batch").Sized(rows).Source(s, 1, 1)
+			for range 100 {
+				op := source.Next()
+				require.Len(t, op.Keys, rows)
+				require.True(t, op.Bulk)
+				for i, key := range op.Keys {
+					require.True(t, i == 0 || op.Keys[i-1] < key, "ascending and distinct: %v", op.Keys)
+					require.EqualValues(t, 1, op.Deltas[i])
+				}
+				require.True(t, !dist.Single || slices.Contains(op.Keys, s.Key(1)), "the hot key takes part")
+			}
 		}
 	}
 }
@@ -123,19 +199,40 @@ func TestTransfersAreWellFormed(t *testing.T) {
 func TestEqualSeedsMakeEqualChoices(t *testing.T) {
 	t.Parallel()
 	for _, w := range workload.All() {
+		w = w.Sized(3)
 		s := workload.NewSampler(workload.Dist{Theta: 0.9}, 50, 3)
 		a, b, c := w.Source(s, 3, 1), w.Source(s, 3, 1), w.Source(s, 3, 2)
-		var as, bs, cs []workload.Change
+		var as, bs, cs []workload.Op
 		for range 50 {
-			as, bs, cs = append(as, a.Next()...), append(bs, b.Next()...), append(cs, c.Next()...)
+			as, bs, cs = append(as, next(a)), append(bs, next(b)), append(cs, next(c))
 		}
 		require.Equal(t, as, bs)
 		require.NotEqual(t, as, cs)
 	}
 }
 
+// next returns an operation to keep.
+func next(s *workload.Source) workload.Op {
+	op := s.Next()
+	op.Keys, op.Deltas = slices.Clone(op.Keys), slices.Clone(op.Deltas)
+	return op
+}
+
+func TestFits(t *testing.T) {
+	t.Parallel()
+	for _, w := range workload.All() {
+		require.NoError(t, w.Fits(w.Keys()), w.Name)
+		require.NoError(t, w.Sized(7).Fits(w.Sized(7).Keys()), w.Name)
+	}
+	require.EqualError(t, find(t, "batch").Sized(9).Fits(8),
+		"workload batch needs at least 9 keys, not 8: raise keys, or choose other workloads")
+	require.EqualError(t, find(t, "doctors").Fits(7),
+		"workload doctors needs an even number of keys, not 7: its rows are pairs")
+}
+
 func TestFind(t *testing.T) {
 	t.Parallel()
 	_, err := workload.Find("tpcc")
-	require.EqualError(t, err, `unknown workload "tpcc": choose from counter, transfer`)
+	require.EqualError(t, err, `unknown workload "tpcc": choose from counter, transfer, doctors, batch`)
+	require.Equal(t, []string{"counter", "transfer"}, workload.Defaults())
 }

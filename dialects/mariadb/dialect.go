@@ -27,5 +27,10 @@ func New() Dialect {
 	// INSERT and DELETE return rows, UPDATE does not.
 	// https://mariadb.com/docs/server/reference/sql-statements/data-manipulation/inserting-loading-data/insertreturning
 	d.Syntax.InsertReturning = true
+	// MariaDB has not taken over MySQL 8's FOR SHARE.
+	// https://mariadb.com/docs/server/reference/sql-statements/data-manipulation/selecting-data/lock-in-share-mode
+	d.Syntax.ShareLock = "LOCK IN SHARE MODE"
+	// https://mariadb.com/docs/server/reference/sql-structure/sql-language-structure/table-value-constructors
+	d.Syntax.ValuesRow = ""
 	return d
 }

@@ -39,6 +39,8 @@ func New() Dialect {
 		BasicPlane: true,
 		Backslash:  true,
 		Lock:       "FOR UPDATE",
+		ShareLock:  "FOR SHARE",
 		Rows:       sqlgen.InList,
+		ValuesRow:  "ROW",
 	}}}
 }

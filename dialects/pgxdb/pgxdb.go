@@ -14,6 +14,7 @@ package pgxdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -71,6 +72,9 @@ type Conn struct {
 
 // Conn waits for the connection to be free.
 func (s *Conn) Conn(ctx context.Context) (dialects.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case s.free <- struct{}{}:
 		return lent{s}, nil
@@ -220,4 +224,54 @@ func closeNow(c *pgx.Conn) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = c.Close(ctx)
+}
+
+// pipeline runs calls in one round trip. Between two synchronisation points the
+// server runs everything as one implicit transaction.
+// https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING
+func pipeline(ctx context.Context, c *pgx.Conn, calls []dialects.Call) error {
+	var batch pgx.Batch
+	for i := range calls {
+		batch.Queue(calls[i].Text, calls[i].Args...)
+	}
+	results := c.SendBatch(ctx, &batch)
+	for i := range calls {
+		if err := take(results, &calls[i]); err != nil {
+			_ = results.Close()
+			return err
+		}
+	}
+	return results.Close() // the commit's own error, if there is one
+}
+
+func take(results pgx.BatchResults, call *dialects.Call) error {
+	if call.Dest == nil {
+		tag, err := results.Exec()
+		call.Rows = tag.RowsAffected()
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		call.Rows++
+		if err := rows.Scan(call.Dest...); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (p pooled) Pipeline(ctx context.Context, calls []dialects.Call) error {
+	return pipeline(ctx, p.c.Conn(), calls)
+}
+
+// Pipeline is not for connections with a mode of their own: pgx sends batches in
+// the mode of the connection's configuration.
+func (m moded) Pipeline(context.Context, []dialects.Call) error { return errors.ErrUnsupported }
+
+func (l lent) Pipeline(ctx context.Context, calls []dialects.Call) error {
+	return pipeline(ctx, l.owner.c, calls)
 }

@@ -35,6 +35,7 @@ func New() Dialect {
 		InsertReturning: true,
 		UpdateReturning: true,
 		Lock:            lock,
+		ShareLock:       "FOR SHARE",
 		Rows:            sqlgen.InList,
 		Xmin:            sqlgen.Xmin{Read: xmin, Match: xminMatch},
 	}}}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/occkit/occkit/dialects"
@@ -78,6 +79,8 @@ func (Dialect) Classify(err error) dialects.Class {
 	var connect *pgconn.ConnectError
 	var coded interface{ SQLState() string }
 	switch {
+	case errors.Is(err, pgx.ErrTxCommitRollback): // what pgx.Tx and pgx's database/sql say
+		return dialects.ClassifyTransport(dialects.ErrRolledBack)
 	case errors.As(err, &connect):
 		return classifyConnect(connect)
 	case errors.As(err, &server):

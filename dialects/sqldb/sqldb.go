@@ -13,6 +13,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/occkit/occkit/dialects"
@@ -31,7 +32,7 @@ func (d *DB) Conn(ctx context.Context) (dialects.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn{c}, nil
+	return &conn{c: c}, nil
 }
 
 // Join takes a *sql.Tx, a *sql.Conn with an open transaction, or a
@@ -54,9 +55,12 @@ type Conn struct {
 
 // Conn waits for the connection to be free.
 func (s *Conn) Conn(ctx context.Context) (dialects.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case s.free <- struct{}{}:
-		return lent{conn{s.c}, s}, nil
+		return lent{&conn{c: s.c}, s}, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -67,7 +71,7 @@ func (s *Conn) Join(tx any) (dialects.Querier, error) { return join(tx) }
 
 // lent is the connection of a [Conn] while one caller has it.
 type lent struct {
-	conn
+	*conn
 	owner *Conn
 }
 
@@ -86,7 +90,7 @@ func join(tx any) (dialects.Querier, error) {
 		}
 	case *sql.Conn:
 		if tx != nil {
-			return conn{tx}, nil
+			return &conn{c: tx}, nil
 		}
 	case dialects.Querier:
 		return tx, nil
@@ -105,7 +109,7 @@ func query(ctx context.Context, e executor, text string, args []any) (dialects.R
 	if err != nil {
 		return nil, err
 	}
-	return rows{r}, nil
+	return rows{r, nil}, nil
 }
 
 func exec(ctx context.Context, e executor, text string, args []any) (dialects.Result, error) {
@@ -136,32 +140,59 @@ func (q querier) Exec(ctx context.Context, text string, args []any) (dialects.Re
 }
 
 // conn is a pinned connection.
-type conn struct{ c *sql.Conn }
-
-func (c conn) Query(ctx context.Context, text string, args []any) (dialects.Rows, error) {
-	return query(ctx, c.c, text, args)
+type conn struct {
+	c *sql.Conn
+	// failed: a statement of the transaction met an error. database/sql does not
+	// show how a server answers COMMIT, and PostgreSQL answers that of a failed
+	// transaction with a ROLLBACK that looks like success.
+	failed bool
 }
 
-func (c conn) Exec(ctx context.Context, text string, args []any) (dialects.Result, error) {
-	return exec(ctx, c.c, text, args)
+func (c *conn) Query(ctx context.Context, text string, args []any) (dialects.Rows, error) {
+	r, err := c.c.QueryContext(ctx, text, args...) //nolint:sqlclosecheck,rowserrcheck // the caller of Query closes and checks
+	if err != nil {
+		c.failed = true
+		return nil, unsent(err)
+	}
+	return rows{r, c}, nil
 }
 
-func (c conn) Begin(ctx context.Context, text string) error {
-	_, err := c.c.ExecContext(ctx, text)
+func (c *conn) Exec(ctx context.Context, text string, args []any) (dialects.Result, error) {
+	r, err := exec(ctx, c.c, text, args)
+	c.failed = c.failed || err != nil
+	return r, unsent(err)
+}
+
+// unsent marks the error of a connection that is closed already.
+func unsent(err error) error {
+	if errors.Is(err, sql.ErrConnDone) {
+		return fmt.Errorf("%w: %w", dialects.ErrNotSent, err)
+	}
 	return err
 }
 
-func (c conn) Commit(ctx context.Context) error {
+func (c *conn) Begin(ctx context.Context, text string) error {
+	c.failed = false
+	_, err := c.c.ExecContext(ctx, text)
+	return unsent(err)
+}
+
+// Commit does not send COMMIT after a statement that failed: the transaction is
+// rolled back on every database alike.
+func (c *conn) Commit(ctx context.Context) error {
+	if c.failed {
+		return errors.Join(dialects.ErrRolledBack, c.Rollback(ctx))
+	}
 	_, err := c.c.ExecContext(ctx, "COMMIT")
 	return err
 }
 
-func (c conn) Rollback(ctx context.Context) error {
+func (c *conn) Rollback(ctx context.Context) error {
 	_, err := c.c.ExecContext(ctx, "ROLLBACK")
 	return err
 }
 
-func (c conn) Release(discard bool) {
+func (c *conn) Release(discard bool) {
 	if discard {
 		// database/sql has no other way to close a pooled connection for good.
 		_ = c.c.Raw(func(any) error { return driver.ErrBadConn })
@@ -170,6 +201,14 @@ func (c conn) Release(discard bool) {
 }
 
 // rows gives *sql.Rows the shape of [dialects.Rows].
-type rows struct{ *sql.Rows }
+type rows struct {
+	*sql.Rows
+	conn *conn // nil in the caller's transaction
+}
 
-func (r rows) Close() { _ = r.Rows.Close() }
+func (r rows) Close() {
+	_ = r.Rows.Close()
+	if r.conn != nil && r.Err() != nil {
+		r.conn.failed = true
+	}
+}

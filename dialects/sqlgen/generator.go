@@ -1,6 +1,10 @@
 package sqlgen
 
-import "github.com/occkit/occkit/dialects"
+import (
+	"cmp"
+
+	"github.com/occkit/occkit/dialects"
+)
 
 // Generator writes statements in its Syntax. It is a value without state and
 // safe for concurrent use. Everything of [dialects.Dialect] but Classify is
@@ -13,6 +17,7 @@ type Generator struct {
 
 var (
 	_ dialects.LockingReader = Generator{}
+	_ dialects.ShareLocker   = Generator{}
 	_ dialects.MultiReader   = Generator{}
 	_ dialects.Finder        = Generator{}
 )
@@ -31,6 +36,12 @@ func (g Generator) Select(t *dialects.Table) (dialects.Statement, error) {
 // SelectForUpdate reads like Select and locks the row.
 func (g Generator) SelectForUpdate(t *dialects.Table) (dialects.Statement, error) {
 	return g.selectRow(t, g.Syntax.Lock)
+}
+
+// SelectForShare reads like Select and locks the row against writers, together
+// with other readers.
+func (g Generator) SelectForShare(t *dialects.Table) (dialects.Statement, error) {
+	return g.selectRow(t, cmp.Or(g.Syntax.ShareLock, g.Syntax.Lock))
 }
 
 func (g Generator) selectRow(t *dialects.Table, lock string) (dialects.Statement, error) {

@@ -31,8 +31,14 @@ type Syntax struct {
 	// Lock is the clause that makes a SELECT lock its rows against writers.
 	// Empty: a writing transaction excludes all other writers anyway.
 	Lock string
+	// ShareLock is the clause that makes a SELECT lock its rows against every
+	// change of version and share the lock with other readers. Empty: as Lock.
+	ShareLock string
 	// Rows tells how a list of composite keys is compared.
 	Rows RowComparison
+	// ValuesRow is the keyword before each row of a VALUES list that stands for a
+	// table. Empty: none.
+	ValuesRow string
 	// CounterLimit is the counter that no update moves any more, for databases
 	// whose integers turn into another type instead of overflowing. Zero: none.
 	CounterLimit int64

@@ -96,12 +96,13 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&o.db, "db", "sqlite", "database: "+strings.Join(named.Names(), ", "))
 	f.StringVar(&o.dsn, "dsn", "", "how to connect; better in the environment as "+dsnVariable+", which ps does not show")
-	f.StringSliceVar(&o.spec.Workloads, "workload", workload.Names(), "what clients do")
-	f.StringSliceVar(&o.spec.Strategies, "strategies", strategy.Names(), "what is compared")
+	f.StringSliceVar(&o.spec.Workloads, "workload", workload.Defaults(), "what clients do: "+strings.Join(workload.Names(), ", "))
+	f.StringSliceVar(&o.spec.Strategies, "strategies", strategy.Defaults(), "what is compared")
 	f.IntVar(&o.spec.Clients, "clients", 16, "concurrent clients")
-	f.IntVar(&o.spec.Keys, "keys", 8, "rows; fewer means more contention")
+	f.IntVar(&o.spec.Keys, "keys", 0, "rows; fewer means more contention (default 8, or 100 for each row of a batch)")
+	f.IntVar(&o.spec.Batch, "batch", workload.DefaultBatch, "rows of one operation of the workload batch")
 	f.StringVar(&o.dist, "dist", "uniform", "how often each row is chosen: uniform, single, zipf:THETA")
-	f.DurationVar(&o.spec.Duration, "duration", bench.DefaultDuration, "measured time of one repetition of one strategy")
+	f.DurationVar(&o.spec.Duration, "duration", bench.DefaultDuration, "measured time of one repetition of one strategy; by default less for more than a dozen of them")
 	f.IntVar(&o.spec.Reps, "reps", 6, "repetitions; a 95 % confidence interval takes 6")
 	f.Uint64Var(&o.spec.Seed, "seed", 1, "the clients' choices; equal for every strategy")
 	f.StringVar(&o.json, "json", "", "write the result as JSON to this file; - is standard output, and the table goes to standard error")
@@ -132,10 +133,13 @@ func (o *options) check(cmd *cobra.Command) error {
 	if !changed("strategies") {
 		o.spec.Strategies = nil // the default leaves out what makes no sense
 	}
+	if !changed("duration") {
+		o.spec.Duration = 0 // and depends on how much there is to run
+	}
 	switch {
-	case o.spec.Clients == 0, o.spec.Keys == 0, o.spec.Reps == 0:
-		return errors.New("clients, keys and reps must be at least 1")
-	case o.spec.Duration <= 0:
+	case o.spec.Clients == 0, changed("keys") && o.spec.Keys == 0, o.spec.Batch == 0, o.spec.Reps == 0:
+		return errors.New("clients, keys, batch and reps must be at least 1")
+	case changed("duration") && o.spec.Duration <= 0:
 		return fmt.Errorf("duration must be positive, not %s", o.spec.Duration)
 	case len(o.spec.Workloads) == 0:
 		return errors.New("workload must name at least one of " + strings.Join(workload.Names(), ", "))

@@ -72,7 +72,7 @@ func TestHelpTeaches(t *testing.T) {
 	code, stdout, stderr := invoke(t, "--help")
 	require.Equal(t, exitOK, code)
 	require.Empty(t, stderr)
-	for _, part := range []string{"Examples:", "Exit codes:", "full-jitter", "transfer", "OCCBENCH_DSN", "--json"} {
+	for _, part := range []string{"Examples:", "Exit codes:", "full-jitter", "transfer", "doctors", "batch ", "relaxed", "--batch", "OCCBENCH_DSN", "--json"} {
 		require.Contains(t, stdout, part)
 	}
 }
@@ -89,6 +89,23 @@ func TestShortRun(t *testing.T) {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	requireResult(t, text, 12)
+}
+
+func TestUnitsAndBulkWrites(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := invoke(t, "--workload", "doctors,batch", "--batch", "10", "--duration", "60ms", "--reps", "1")
+	require.Equal(t, exitOK, code, stdout+stderr)
+	require.Contains(t, stdout, "doctors: 16 clients on 8 keys")
+	require.Contains(t, stdout, "batch of 10 rows: 16 clients on 1,000 keys")
+	require.Contains(t, stdout, "rows/s")
+}
+
+func TestRelaxedIsSeenToViolate(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := invoke(t, "--workload", "doctors", "--strategies", "relaxed", "--duration", "400ms", "--reps", "1")
+	require.Equal(t, exitViolated, code, stdout)
+	require.Contains(t, stdout, "VIOLATED: ")
+	require.Contains(t, stdout, "acknowledged operations saw both rows of a pair at zero: write skew")
 }
 
 func TestJSONOnStandardOutput(t *testing.T) {

@@ -16,6 +16,7 @@ the other and interleaved, on a table of its own that it drops at the end. Then 
 compares every commit that a client was told of with the rows: none may be missing,
 none may be there twice, and later ones must come later. The strategy "naive" is
 wrong on purpose; a run that does not catch it losing updates fails.
+Of the workloads, counter and transfer are run unless others are named.
 
 Workloads:
 `)
@@ -32,8 +33,8 @@ Workloads:
 	}
 	b.WriteString(`
 Exit codes: 0 every strategy but the control is exact and the control was caught;
-2 an update was lost, duplicated or reordered, or the control was not caught;
-1 bad usage, or the database cannot be used; 130 interrupted.`)
+2 an update was lost, duplicated or reordered, nobody was on call, or the control
+was not caught; 1 bad usage, or the database cannot be used; 130 interrupted.`)
 	return b.String()
 }
 
@@ -45,6 +46,13 @@ const examples = `  # everything, on SQLite in a temporary file, in less than a 
 
   # one hot row, 64 clients: which backoff is best?
   occbench --workload counter --dist single --clients 64 --strategies none,exponential,full-jitter
+
+  # write skew, and bulk writes; then what checking only the written rows lets through
+  occbench --workload doctors,batch
+  occbench --workload doctors --strategies full-jitter,relaxed
+
+  # bulk writes of 1,000 rows that seldom meet
+  occbench --workload batch --batch 1000 --keys 100000 --clients 4
 
   # skewed transfers between many accounts, ten repetitions, for a program to read
   occbench --workload transfer --keys 100000 --dist zipf:1.5 --duration 10s --reps 10 --json result.json`

@@ -1,0 +1,250 @@
+package occ
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/occkit/occkit/dialects"
+)
+
+// Bounds of one statement with arrays. PostgreSQL's is one gigabyte for a value.
+const (
+	arrayRows = 1 << 16
+	arraySize = 128 << 20
+)
+
+// arrays writes the rows with one statement and one array for each column.
+type arrays[T any, K comparable] struct {
+	*bulk[T, K]
+	dialect   dialects.ArrayWriter
+	types     []string
+	all, each dialects.Statement // with and without ArrayWrite.All
+}
+
+// arrayKey is what statements with arrays are cached by.
+type arrayKey struct {
+	verb dialects.BulkVerb
+	mask string // columns that an insert leaves to the server
+	all  bool
+}
+
+func (b *bulk[T, K]) arrays(d dialects.ArrayWriter, types []string, mask string) (bulkWay[T, K], error) {
+	w := &arrays[T, K]{bulk: b, dialect: d, types: types}
+	var err error
+	if w.all, err = w.statement(arrayKey{b.verb, mask, true}); err == nil {
+		w.each, err = w.statement(arrayKey{b.verb, mask, false})
+	}
+	if err != nil {
+		return nil, &notSentError{err}
+	}
+	return w, nil
+}
+
+// statement returns a statement, compiled once.
+func (w *arrays[T, K]) statement(key arrayKey) (dialects.Statement, error) {
+	if st, ok := w.c.bulks.Load(key); ok {
+		return st.(dialects.Statement), nil
+	}
+	t := &w.c.m.table
+	if key.verb == dialects.BulkInsert {
+		t = w.c.insertTable(key.mask)
+	}
+	st, err := w.dialect.ArrayWrite(t, dialects.ArrayWrite{Verb: key.verb, Types: w.types, All: key.all})
+	if err == nil {
+		w.c.bulks.Store(key, st)
+	}
+	return st, err
+}
+
+// columnTypes asks the database for the types of the columns, once.
+func (c *core[T, K]) columnTypes(ctx context.Context, q dialects.Querier, d dialects.ArrayWriter) ([]string, error) {
+	if types, ok := c.bulks.Load("types"); ok {
+		return types.([]string), nil
+	}
+	text, args, err := d.ArrayTypes(&c.m.table)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.Query(ctx, text, args)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[string]string{}
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			return nil, &scanError{err}
+		}
+		found[name] = typ
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	types := make([]string, len(c.m.table.Columns))
+	for i, col := range c.m.table.Columns {
+		types[i] = found[col.Name]
+	}
+	c.bulks.Store("types", types)
+	return types, nil
+}
+
+// bindArrays makes one argument of each column of the rows.
+func (w *arrays[T, K]) bindArrays(st *dialects.Statement, part []*bulkItem[T, K], all bool) ([]any, error) {
+	args := make([]any, 0, len(st.Args)+1)
+	if all {
+		args = append(args, int64(len(part)))
+	}
+	values := make([]any, len(part))
+	for _, a := range st.Args {
+		for n, it := range part {
+			values[n] = it.arg(a)
+		}
+		array, err := w.dialect.Array(w.types[a.Column], values)
+		if err != nil {
+			return nil, &notSentError{fmt.Errorf("column %s: %w", w.c.m.table.Columns[a.Column].Name, err)}
+		}
+		args = append(args, array)
+	}
+	return args, nil
+}
+
+// quick needs no transaction: a statement is one.
+func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (bool, failure) {
+	for chunk := range chunks(part, arrayRows, arraySize) {
+		if len(chunk) < len(part) || w.c.readBack {
+			return false, failure{}
+		}
+	}
+	err := w.run(ctx, u.conn, part, w.mode == AllOrNothing)
+	switch {
+	case err == nil:
+		return true, failure{}
+	case w.dialect.Partial(err):
+		return false, failure{} // nothing was written; the transaction finds out why
+	default:
+		return true, w.failure(ctx, dialects.Autocommit, err)
+	}
+}
+
+func (w *arrays[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
+	for chunk := range chunks(w.sorted(part), arrayRows, arraySize) {
+		// A transaction of its own can be rolled back, and then tells more.
+		if err := w.run(ctx, q, chunk, w.tx != nil && w.mode == AllOrNothing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs one statement and takes over what it reports.
+func (w *arrays[T, K]) run(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K], all bool) error {
+	st := &w.each
+	if all {
+		st = &w.all
+	}
+	args, err := w.bindArrays(st, part, all)
+	if err != nil {
+		return err
+	}
+	rows, err := q.Query(ctx, st.Text, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	n := 0
+	if w.verb == dialects.BulkInsert {
+		n, err = w.takeInserted(rows, st, part)
+	} else {
+		err = w.read(rows, st, part)
+	}
+	rows.Close() // the statement's own error is final only now
+	if dbErr := rows.Err(); dbErr != nil {
+		return dbErr
+	}
+	if err != nil {
+		return &scanError{err}
+	}
+	if w.verb == dialects.BulkInsert {
+		return w.judgeInserted(ctx, q, part, n)
+	}
+	return w.judge(ctx, q, part, all)
+}
+
+// skip takes a column that is of no interest.
+type skip struct{}
+
+func (skip) Scan(any) error { return nil }
+
+// read takes over the state of the rows, and the current row of stale ones.
+func (w *arrays[T, K]) read(rows dialects.Rows, st *dialects.Statement, part []*bulkItem[T, K]) error {
+	var number int64
+	var state dialects.RowState
+	b := w.b
+	b.reset()
+	head := []any{&number, (*int64)(&state), b.returned.Addr().Interface()}
+	dest := head
+	for range st.Returns {
+		dest = append(dest, skip{})
+	}
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		if number < 1 || number > int64(len(part)) {
+			return fmt.Errorf("the database reported row %d of %d", number, len(part))
+		}
+		it := part[number-1]
+		it.state = state
+		switch state {
+		case dialects.Written:
+			it.next.Set(b.returned)
+		case dialects.Stale:
+			current := new(T)
+			b.reset()
+			b.dest = append(b.dest, skip{}, skip{}, skip{})
+			w.c.aim(b, st.Returns, reflect.ValueOf(current).Elem())
+			if err := b.scan(rows); err != nil {
+				return err
+			}
+			it.err = w.stale(it, current)
+		}
+	}
+	return nil
+}
+
+// judge gives rows that were not written their outcome.
+func (w *arrays[T, K]) judge(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K], all bool) error {
+	var gone []*bulkItem[T, K]
+	lost := false
+	for _, it := range part {
+		lost = lost || it.state == dialects.Stale || it.state == missing
+		if it.state == missing {
+			it.err = w.refused(it, ErrGone, nil)
+			gone = append(gone, it)
+		}
+	}
+	for _, it := range part {
+		if it.state == dialects.Untouched && !(all && lost) {
+			it.err = w.swallowed(it)
+		}
+		if it.state == dialects.Written && w.c.readBack && w.verb == dialects.BulkUpdate {
+			if err := w.single(it).readVersion(ctx, q); err != nil {
+				return err
+			}
+			it.next.Set(w.b.next)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	return w.hidden(ctx, q, gone)
+}
+
+// hidden tells rows that are gone from those that row security hides from
+// writers: a plain read shows the latter.
+func (w *arrays[T, K]) hidden(ctx context.Context, q dialects.Querier, gone []*bulkItem[T, K]) error {
+	return w.existing(ctx, q, gone, func(it *bulkItem[T, K], _ T) { it.err = w.refused(it, ErrSuppressed, nil) })
+}

@@ -1,0 +1,172 @@
+package occ
+
+import (
+	"context"
+
+	"github.com/occkit/occkit/dialects"
+)
+
+// loop writes the rows one by one, with statements that are prepared once where
+// the transport can.
+type loop[T any, K comparable] struct {
+	*bulk[T, K]
+	update *dialects.Statement
+	inside bool // the database is in this process: see [dialects.Looper]
+}
+
+func (b *bulk[T, K]) loop() (bulkWay[T, K], error) {
+	w := &loop[T, K]{bulk: b, update: b.st}
+	looper, ok := b.c.db.dialect.(dialects.Looper)
+	if !ok {
+		return w, nil
+	}
+	w.inside = true
+	if b.verb != dialects.BulkUpdate {
+		return w, nil
+	}
+	if st, ok := b.c.bulks.Load("loop"); ok {
+		w.update = st.(*dialects.Statement)
+		return w, nil
+	}
+	st, err := looper.LoopUpdate(&b.c.m.table)
+	if err != nil {
+		return nil, &notSentError{err}
+	}
+	b.c.bulks.Store("loop", &st)
+	w.update = &st
+	return w, nil
+}
+
+func (w *loop[T, K]) quick(context.Context, *unit, []*bulkItem[T, K]) (bool, failure) {
+	return false, failure{}
+}
+
+func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
+	prepared := &preparing{Querier: q}
+	defer prepared.close()
+	part = w.sorted(part)
+	if w.tx != nil && w.mode == AllOrNothing { // it cannot be undone here
+		if err := w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error { return w.compare(ctx, prepared, it) }); err != nil {
+			return err
+		}
+		if w.failed(part) != nil {
+			return nil
+		}
+	}
+	lost := false
+	return w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error {
+		if lost && w.mode == AllOrNothing { // all will be undone: only find out what is wrong
+			return w.compare(ctx, prepared, it)
+		}
+		err := w.one(ctx, prepared, it)
+		lost = lost || it.err != nil
+		return err
+	})
+}
+
+func (w *loop[T, K]) each(ctx context.Context, part []*bulkItem[T, K], do func(context.Context, *bulkItem[T, K]) error) error {
+	short := ctx
+	if w.inside && w.tx == nil { // the write lock is held: no statement waits
+		short = context.WithoutCancel(ctx)
+	}
+	for _, it := range part {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := do(short, it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// single returns a row as a single write.
+func (b *bulk[T, K]) single(it *bulkItem[T, K]) *writing[T, K] {
+	b.b.expected.Set(b.c.version.field.of(it.row))
+	return &writing[T, K]{c: b.c, op: b.op, st: b.st, row: it.row, key: it.key, b: b.b}
+}
+
+// one writes one row.
+func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T, K]) error {
+	b := w.b
+	b.reset()
+	for _, a := range w.update.Args {
+		b.args = append(b.args, it.arg(a))
+	}
+	b.next.Set(it.next)
+	n, err := w.c.sendRow(ctx, q, b, w.update)
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		if err := w.compare(ctx, q, it); err != nil || it.err != nil {
+			return err
+		}
+		it.err = w.swallowed(it)
+		return nil
+	case n > 1:
+		return ErrNotUnique
+	}
+	it.state = dialects.Written
+	if w.c.readBack && w.verb == dialects.BulkUpdate {
+		if err := w.single(it).readVersion(ctx, q); err != nil {
+			return err
+		}
+	}
+	it.next.Set(b.next)
+	return nil
+}
+
+// compare tells what stands in the way of a row.
+func (w *loop[T, K]) compare(ctx context.Context, q dialects.Querier, it *bulkItem[T, K]) error {
+	f, err := w.single(it).compare(ctx, q, &w.c.lock)
+	it.err = f.err
+	return err
+}
+
+// preparing is a querier that prepares what it runs, where it can.
+type preparing struct {
+	dialects.Querier
+	prepared map[string]dialects.Prepared
+}
+
+func (p *preparing) of(ctx context.Context, text string) (dialects.Querier, error) {
+	preparer, ok := p.Querier.(dialects.Preparer)
+	if !ok {
+		return p.Querier, nil
+	}
+	if st, ok := p.prepared[text]; ok {
+		return st, nil
+	}
+	st, err := preparer.Prepare(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if p.prepared == nil {
+		p.prepared = map[string]dialects.Prepared{}
+	}
+	p.prepared[text] = st
+	return st, nil
+}
+
+func (p *preparing) Query(ctx context.Context, text string, args []any) (dialects.Rows, error) {
+	q, err := p.of(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return q.Query(ctx, text, args)
+}
+
+func (p *preparing) Exec(ctx context.Context, text string, args []any) (dialects.Result, error) {
+	q, err := p.of(ctx, text)
+	if err != nil {
+		return dialects.Result{}, err
+	}
+	return q.Exec(ctx, text, args)
+}
+
+func (p *preparing) close() {
+	for _, st := range p.prepared {
+		_ = st.Close()
+	}
+}

@@ -1,0 +1,143 @@
+package occ
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"reflect"
+	"slices"
+
+	"github.com/occkit/occkit/dialects"
+)
+
+// bulkWay is how many rows are written on a database.
+type bulkWay[T any, K comparable] interface {
+	// quick writes the rows in a way that is only possible when nothing is in
+	// their way. When it is not done, nothing has been written.
+	quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (done bool, f failure)
+	// write writes the rows in the transaction that q is in, and sets the state
+	// and the error of each. An error is the database's.
+	write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error
+}
+
+// way chooses the best that the dialect can do.
+func (b *bulk[T, K]) way(ctx context.Context, q dialects.Querier) (bulkWay[T, K], error) {
+	mask := ""
+	if b.verb == dialects.BulkInsert {
+		var ok bool
+		if mask, ok = b.layout(); !ok {
+			return &insertLoop[T, K]{b}, nil
+		}
+	}
+	if d, ok := b.c.db.dialect.(dialects.ArrayWriter); ok {
+		types, err := b.c.columnTypes(ctx, q, d)
+		if err == nil {
+			return b.arrays(d, types, mask)
+		}
+		if !unsupported(err) {
+			return nil, err
+		}
+	}
+	if d, ok := b.c.db.dialect.(dialects.RowsWriter); ok {
+		table := &b.c.m.table
+		if b.verb == dialects.BulkInsert {
+			table = b.c.insertTable(mask)
+		}
+		return &lists[T, K]{b, d, table}, nil
+	}
+	if b.verb == dialects.BulkInsert {
+		return &insertLoop[T, K]{b}, nil
+	}
+	return b.loop()
+}
+
+var errSameRow = errors.New("another row of the call has the same key for the database")
+
+func unsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }
+
+// sorted returns rows in the order of their keys, in which every call locks them.
+func (b *bulk[T, K]) sorted(part []*bulkItem[T, K]) []*bulkItem[T, K] {
+	keys := b.c.m.keys
+	return slices.SortedFunc(slices.Values(part), func(x, y *bulkItem[T, K]) int {
+		for _, i := range keys {
+			if order := compareBound(x.args[i], y.args[i]); order != 0 {
+				return order
+			}
+		}
+		return 0
+	})
+}
+
+// chunks yields parts of at most so many rows, and about so many bytes.
+func chunks[T any, K comparable](part []*bulkItem[T, K], rows, size int) iter.Seq[[]*bulkItem[T, K]] {
+	return func(yield func([]*bulkItem[T, K]) bool) {
+		for len(part) > 0 {
+			n, sum := 0, 0
+			for n < len(part) && n < rows && (n == 0 || sum < size) {
+				sum += part[n].size()
+				n++
+			}
+			if !yield(part[:n]) {
+				return
+			}
+			part = part[n:]
+		}
+	}
+}
+
+// size is about how many bytes the row takes on its way.
+func (it *bulkItem[T, K]) size() int {
+	sum := 0
+	for _, v := range it.args {
+		switch v := v.(type) {
+		case string:
+			sum += len(v)
+		case []byte:
+			sum += 2 * len(v) // in hex
+		default:
+			sum += 24
+		}
+	}
+	return sum
+}
+
+// existing calls found for the rows whose keys exist, with what they are.
+func (b *bulk[T, K]) existing(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K], found func(*bulkItem[T, K], T)) error {
+	multi, ok := b.c.db.dialect.(dialects.MultiReader)
+	if !ok {
+		for _, it := range part {
+			row := new(T)
+			exists, err := b.c.selectRow(ctx, q, b.b, &b.c.sel, it.key, reflect.ValueOf(row).Elem())
+			if err != nil {
+				return err
+			}
+			if exists {
+				found(it, *row)
+			}
+		}
+		return nil
+	}
+	for len(part) > 0 {
+		n := b.c.chunk(len(part))
+		st, err := b.c.selectMany(multi, n)
+		if err != nil {
+			return &notSentError{err}
+		}
+		now := part[:min(n, len(part))]
+		part = part[len(now):]
+		keys := make([]K, len(now))
+		for i, it := range now {
+			keys[i] = it.key
+		}
+		rows := make(map[K]T, len(now))
+		if err := b.c.readMany(ctx, q, &st, keys, n, rows); err != nil {
+			return err
+		}
+		for _, it := range now {
+			if row, ok := rows[it.key]; ok {
+				found(it, row)
+			}
+		}
+	}
+	return nil
+}
