@@ -180,3 +180,55 @@ func TestReadBack(t *testing.T) {
 		})
 	}
 }
+
+// A key that matches several rows is no key, and nothing is written where that
+// is found out in time.
+func TestNotUnique(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigSetup{})
+	r.exec(t, "CREATE TABLE twins (id INT, version INT)")
+	r.exec(t, "INSERT INTO twins VALUES (1, 1), (1, 1)")
+	twins := newRepo[Row, int64](t, r.db, "twins", nil)
+	_, err := twins.Get(t.Context(), 1)
+	requireKind(t, err, occ.ErrNotUnique)
+	_, err = twins.Mutate(t.Context(), 1, func(*Row) error { return nil })
+	requireKind(t, err, occ.ErrNotUnique)
+	requireKind(t, twins.Overwrite(t.Context(), &Row{ID: 1}, "because"), occ.ErrNotUnique)
+	requireKind(t, newRepo[Row, int64](t, r.db, "twins", readBack).Update(t.Context(), &Row{ID: 1, Version: 1}), occ.ErrNotUnique)
+	tx := r.begin(t)
+	in := twins.In(occ.Join(tx))
+	requireKind(t, in.Delete(t.Context(), &Row{ID: 1, Version: 1}), occ.ErrNotUnique)
+	requireKind(t, in.Delete(t.Context(), &Row{ID: 1, Version: 1}), occ.ErrPoisoned)
+	require.NoError(t, tx.Rollback())
+
+	var sum int
+	require.NoError(t, r.pool.QueryRow("SELECT sum(version) FROM twins").Scan(&sum))
+	require.Equal(t, 2, sum, "nothing was written")
+	row := Row{ID: 1, Version: 1}
+	require.Error(t, twins.Update(t.Context(), &row)) // see TestPendingNotUniqueWroteNothing
+	require.EqualValues(t, 1, row.Version)
+}
+
+// An insert that a trigger swallows is told, and tells the caller nothing else.
+func TestInsertSuppressed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigSetup{})
+	r.exec(t, "CREATE TRIGGER no BEFORE INSERT ON accounts BEGIN SELECT RAISE(IGNORE); END")
+	row := Account{ID: 43, Owner: "Bob"}
+	err := r.accounts.Insert(t.Context(), &row)
+	requireKind(t, err, occ.ErrSuppressed)
+	require.EqualError(t, err, "occ: insert accounts[43]: write suppressed")
+	require.Equal(t, Account{ID: 43, Owner: "Bob"}, row)
+}
+
+// Nothing is applied when BEGIN fails. The connection is kept only when the
+// server has answered.
+func TestBeginFaults(t *testing.T) {
+	t.Parallel()
+	for failed, release := range map[error]string{errLost: "discard", errBusy: "release", errDown: "release"} {
+		r := newRig(t, rigSetup{})
+		r.plan(&mishap{at: "begin", nth: 1, before: failed})
+		require.NoError(t, r.accounts.Overwrite(t.Context(), &Account{ID: 42, Owner: "Eve"}, "because"))
+		require.Equal(t, "conn begin "+release+" conn begin select select update commit release", r.trace())
+	}
+}

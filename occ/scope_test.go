@@ -161,7 +161,7 @@ func TestJoinedServerConflict(t *testing.T) {
 	var conflict *occ.Conflict[Account]
 	require.ErrorAs(t, err, &conflict)
 	require.Nil(t, conflict.Current)
-	require.EqualError(t, err, "occ: update accounts[42]: conflict at version 1: could not serialize access")
+	require.EqualError(t, err, "occ: update accounts[42]: version 1 is stale: could not serialize access")
 	require.Equal(t, "update", r.trace())
 }
 
@@ -255,7 +255,7 @@ func TestRetryOfOwnSQL(t *testing.T) {
 		errTwice: nil, errRejected: nil, errStrange: nil, sql.ErrNoRows: nil,
 		errSerial: occ.ErrExhausted, errBusy: occ.ErrExhausted, errDown: occ.ErrExhausted, errNotSent: occ.ErrExhausted,
 		&occ.OpError{Kind: occ.ErrConflict}: occ.ErrExhausted, occ.Affected(0, nil): occ.ErrExhausted,
-		occ.Affected(-1, nil): occ.ErrAmbiguous,
+		occ.Affected(-1, nil): occ.ErrAmbiguous, &occ.AmbiguousError{Err: errBusy}: occ.ErrAmbiguous,
 	} {
 		runs := 0
 		err := r.db.Retry(t.Context(), func(context.Context) error { runs++; return class })
