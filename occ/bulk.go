@@ -32,7 +32,7 @@ type Outcome struct {
 	Err error
 }
 
-// ErrNotApplied: nothing was wrong with the row; it was not written because of
+// ErrNotApplied says that nothing was wrong with the row; it was not written because of
 // other rows of the same [AllOrNothing] call.
 var ErrNotApplied = errors.New("not applied because of other rows")
 

@@ -222,7 +222,7 @@ func (e *entry[T, K]) settleWrite(ctx context.Context, q dialects.Querier, st *d
 	w := e.writing(st)
 	if st != &e.c.remove {
 		if err := e.c.version.next(e.b.next, e.b.expected); err != nil {
-			return failure{&OpError{Subject: w.subject(), Kind: ErrOverflow, Err: err}, dialects.Refused}, nil
+			return failure{&OpError{Subject: w.subject(), Kind: ErrOverflow, Err: err}, dialects.Refused}, nil //nolint:nilerr // the failure holds it
 		}
 	}
 	n, err := e.c.writeRow(ctx, q, e.b, st, w.row)
@@ -248,7 +248,7 @@ func (e *entry[T, K]) settleInsert(ctx context.Context, q dialects.Querier) (fai
 	row := *e.state
 	i := &insertion[T, K]{c: e.c, op: "transact", row: &row, rv: reflect.ValueOf(&row).Elem(), b: e.b}
 	if err := i.prepare(); err != nil {
-		return failure{err, dialects.Refused}, nil
+		return failure{err, dialects.Refused}, nil //nolint:nilerr // the failure holds it
 	}
 	err := i.sendAndRead(ctx, q)
 	if err != nil && e.read && e.c.db.Classify(err) == dialects.Duplicate {

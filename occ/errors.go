@@ -153,7 +153,7 @@ func (e *OpError) Is(target error) bool {
 // Unwrap returns the cause.
 func (e *OpError) Unwrap() error { return e.Err }
 
-func (e *OpError) fromServer() bool { return e.Kind == ErrConflict }
+func (e *OpError) fromServer() bool { return e.Kind == ErrConflict } //nolint:errorlint // identity is meant
 
 // AmbiguousError tells that the reply to a write was lost: it may have been
 // applied, or may still be. It is [ErrAmbiguous]. Before writing again, find

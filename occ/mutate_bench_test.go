@@ -107,8 +107,10 @@ func BenchmarkMutate(b *testing.B) {
 		name string
 		run  mutator
 	}{
-		{"pool/handwritten", handWritten(pool)}, {"pool/occ", throughOCC(b, pgxdb.New(pool))},
-		{"conn/handwritten", handWritten(conn)}, {"conn/occ", throughOCC(b, pgxdb.FromConn(conn))},
+		{"pool/handwritten", handWritten(pool)},
+		{"pool/occ", throughOCC(b, pgxdb.New(pool))},
+		{"conn/handwritten", handWritten(conn)},
+		{"conn/occ", throughOCC(b, pgxdb.FromConn(conn))},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()

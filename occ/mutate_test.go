@@ -111,7 +111,7 @@ func TestPoolOfOne(t *testing.T) {
 	}
 	require.EqualValues(t, 180, r.stored(t, 42).Balance)
 	require.EqualValues(t, 20, r.stored(t, 43).Balance)
-	for range r.accounts.Find(ctx, "") {
+	for range r.accounts.Find(ctx, "") { //nolint:errcheck // the loop is what is tested
 		break
 	}
 }

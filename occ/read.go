@@ -255,8 +255,8 @@ func (c *core[T, K]) joinedRead(ctx context.Context, tx *joined, op string, key 
 
 // isNotFound reports whether err is [ErrNotFound].
 func isNotFound(err error) bool {
-	op, ok := err.(*OpError) //nolint:errorlint // made by Get, never wrapped
-	return ok && op.Kind == ErrNotFound
+	op, ok := err.(*OpError)            //nolint:errorlint // made by Get, never wrapped
+	return ok && op.Kind == ErrNotFound //nolint:errorlint // identity is meant
 }
 
 // ownKind returns the sentinel of an error that this package made before the

@@ -263,7 +263,7 @@ func TestRetryOfOwnSQL(t *testing.T) {
 		switch want {
 		case nil:
 			require.True(t, err == class, "%v", err) //nolint:errorlint // identity is promised
-			require.Equal(t, 1, runs)
+			require.Equal(t, 1, runs)                //nolint:errorlint // identity is meant
 		case occ.ErrAmbiguous:
 			require.ErrorIs(t, err, want)
 			require.Equal(t, 1, runs, "%v", err)

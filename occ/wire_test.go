@@ -160,7 +160,7 @@ func (q wireQuerier) Query(ctx context.Context, text string, args []any) (dialec
 		rows.Close()
 		return nil, m.after
 	case m.inRows != nil || m.then != nil:
-		return faultyRows{rows, m}, nil
+		return faultyRows{rows, m}, nil //nolint:nilerr // it comes at the end of the rows
 	}
 	return rows, nil
 }

@@ -457,7 +457,7 @@ func (w *writing[T, K]) overLocked(ctx context.Context, q dialects.Querier) (fai
 		return failure{&OpError{Subject: w.subject(), Kind: ErrGone}, dialects.Refused}, nil
 	}
 	if err := w.prepare(w.c.version.field.of(current)); err != nil {
-		return failure{err, dialects.Refused}, nil
+		return failure{err, dialects.Refused}, nil //nolint:nilerr // the failure holds it
 	}
 	return w.locked(ctx, q)
 }

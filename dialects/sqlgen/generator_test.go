@@ -38,8 +38,10 @@ func statements(g sqlgen.Generator, t *dialects.Table) map[string]error {
 	_, remove := g.Delete(t)
 	_, many := g.SelectMany(t, 1)
 	_, find := g.Find(t, "")
-	return map[string]error{"select": one, "lock": lock, "insert": insert, "update": update,
-		"delete": remove, "many": many, "find": find}
+	return map[string]error{
+		"select": one, "lock": lock, "insert": insert, "update": update,
+		"delete": remove, "many": many, "find": find,
+	}
 }
 
 func TestTableIsChecked(t *testing.T) {

@@ -81,7 +81,7 @@ func mattnCode(err error) (code int, ok bool) {
 			return int(primary.Int()), true
 		}
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the chain is walked by hand
 	case interface{ Unwrap() error }:
 		return mattnCode(e.Unwrap())
 	case interface{ Unwrap() []error }:

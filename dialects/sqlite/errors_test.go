@@ -65,7 +65,8 @@ func open(t *testing.T) *sql.DB {
 
 func exec(t *testing.T, db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}, text string, args ...any) {
+}, text string, args ...any,
+) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), text, args...)
 	require.NoError(t, err)

@@ -208,7 +208,7 @@ func TestErrorsThatEndTheAttempts(t *testing.T) {
 		})
 	}
 	attempts := (*retry.Policy)(nil).Start()
-	require.True(t, attempts.Again(t.Context(), hollow) == error(hollow), "never nil for want of a cause")
+	require.True(t, attempts.Again(t.Context(), hollow) == error(hollow), "never nil for want of a cause") //nolint:errorlint // identity is meant
 }
 
 // An ExponentialBackOff that is a literal needs Reset before its first use.

@@ -39,7 +39,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cmd := newCommand(stdout, stderr)
+	cmd := newCommand(stdout, stderr) //nolint:contextcheck // the commands get their context from Execute
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	var usage usageError

@@ -36,10 +36,13 @@ func Shapes() []Shape {
 			dialects.Column{Name: "order_id", Key: true, Type: integer},
 			dialects.Column{Name: "line", Key: true, Type: integer},
 			plain("article"), version)},
-		{"schema", &dialects.Table{Schema: "billing", Name: "invoices",
-			Columns: []dialects.Column{id, plain("total"), version}}},
+		{"schema", &dialects.Table{
+			Schema: "billing", Name: "invoices",
+			Columns: []dialects.Column{id, plain("total"), version},
+		}},
 		{"hostile", &dialects.Table{Schema: `sch"e.ma`, Name: "acc`ounts\"; --", Columns: []dialects.Column{
-			{Name: "i'd", Key: true, Type: integer}, plain("sel`ect"), plain("? $1 %s"), plain("naï\nve"), version}}},
+			{Name: "i'd", Key: true, Type: integer}, plain("sel`ect"), plain("? $1 %s"), plain("naï\nve"), version,
+		}}},
 		{"generated", table("tickets",
 			dialects.Column{Name: "id", Key: true, Generated: true, Type: integer},
 			plain("title"),
