@@ -225,10 +225,10 @@ func TestInsertSuppressed(t *testing.T) {
 // server has answered.
 func TestBeginFaults(t *testing.T) {
 	t.Parallel()
-	for failed, release := range map[error]string{errLost: "discard", errBusy: "release", errDown: "release"} {
+	for failed, next := range map[error]string{errLost: "discard conn ping", errBusy: "release conn", errDown: "release conn ping"} {
 		r := newRig(t, rigSetup{})
 		r.plan(&mishap{at: "begin", nth: 1, before: failed})
 		require.NoError(t, r.accounts.Overwrite(t.Context(), &Account{ID: 42, Owner: "Eve"}, "because"))
-		require.Equal(t, "conn begin "+release+" conn begin select select update commit release", r.trace())
+		require.Equal(t, "conn begin "+next+" begin select select update commit release", r.trace())
 	}
 }

@@ -161,7 +161,7 @@ func TestJoinedServerConflict(t *testing.T) {
 	var conflict *occ.Conflict[Account]
 	require.ErrorAs(t, err, &conflict)
 	require.Nil(t, conflict.Current)
-	require.EqualError(t, err, "occ: update accounts[42]: version 1 is stale: could not serialize access")
+	require.EqualError(t, err, "occ: update accounts[42]: conflict at version 1: could not serialize access")
 	require.Equal(t, "update", r.trace())
 }
 
@@ -263,8 +263,8 @@ func TestRetryOfOwnSQL(t *testing.T) {
 		switch want {
 		case nil:
 			require.True(t, err == class, "%v", err) //nolint:errorlint // identity is promised
-			require.Equal(t, 1, runs)                //nolint:errorlint // identity is meant
-		case occ.ErrAmbiguous:
+			require.Equal(t, 1, runs)
+		case occ.ErrAmbiguous: //nolint:errorlint // identity is meant
 			require.ErrorIs(t, err, want)
 			require.Equal(t, 1, runs, "%v", err)
 		default:
