@@ -113,7 +113,7 @@ func (w *arrays[T, K]) bindArrays(st *dialects.Statement, part []*bulkItem[T, K]
 
 // quick needs no transaction: a statement is one.
 func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (bool, failure) {
-	for chunk := range chunks(part, arrayRows, arraySize) {
+	for _, chunk := range chunks(part, arrayRows, arraySize) {
 		if len(chunk) < len(part) || w.c.readBack {
 			return false, failure{}
 		}
@@ -130,7 +130,7 @@ func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K
 }
 
 func (w *arrays[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
-	for chunk := range chunks(w.sorted(part), arrayRows, arraySize) {
+	for _, chunk := range chunks(w.sorted(part), arrayRows, arraySize) {
 		// A transaction of its own can be rolled back, and then tells more.
 		if err := w.run(ctx, q, chunk, w.tx != nil && w.mode == AllOrNothing); err != nil {
 			return err

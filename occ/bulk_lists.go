@@ -31,7 +31,7 @@ func (w *lists[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]
 	}
 	enough := true
 	err := u.run(ctx, func() (commit bool, err error) {
-		for chunk := range chunks(w.sorted(part), w.chunkRows(), listSize) {
+		for _, chunk := range chunks(w.sorted(part), w.chunkRows(), listSize) {
 			n, err := w.send(ctx, u.conn, chunk)
 			if err != nil || n != len(chunk) {
 				enough = false
@@ -61,14 +61,14 @@ func (w *lists[T, K]) chunkRows() int {
 func (w *lists[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
 	part = w.sorted(part)
 	if w.verb == dialects.BulkInsert {
-		for chunk := range chunks(part, w.chunkRows(), listSize) {
+		for _, chunk := range chunks(part, w.chunkRows(), listSize) {
 			if err := w.insert(ctx, q, chunk); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for chunk := range chunks(part, w.chunkRows(), listSize) {
+	for _, chunk := range chunks(part, w.chunkRows(), listSize) {
 		if err := w.look(ctx, q, chunk); err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (w *lists[T, K]) write(ctx context.Context, q dialects.Querier, part []*bul
 			winners = append(winners, it)
 		}
 	}
-	for chunk := range chunks(winners, w.chunkRows(), listSize) {
+	for _, chunk := range chunks(winners, w.chunkRows(), listSize) {
 		n, err := w.send(ctx, q, chunk)
 		if err == nil {
 			err = w.wrote(ctx, q, chunk, n)

@@ -3,7 +3,6 @@ package occ
 import (
 	"context"
 	"errors"
-	"iter"
 	"reflect"
 	"slices"
 
@@ -68,21 +67,20 @@ func (b *bulk[T, K]) sorted(part []*bulkItem[T, K]) []*bulkItem[T, K] {
 	})
 }
 
-// chunks yields parts of at most so many rows, and about so many bytes.
-func chunks[T any, K comparable](part []*bulkItem[T, K], rows, size int) iter.Seq[[]*bulkItem[T, K]] {
-	return func(yield func([]*bulkItem[T, K]) bool) {
-		for len(part) > 0 {
-			n, sum := 0, 0
-			for n < len(part) && n < rows && (n == 0 || sum < size) {
-				sum += part[n].size()
-				n++
-			}
-			if !yield(part[:n]) {
-				return
-			}
-			part = part[n:]
+// chunks splits rows into parts of at most so many rows, and about so many bytes.
+// (It is no iterator: the bodies of loops over generic iterators make the
+// compiler spend seconds on each entity type.)
+func chunks[T any, K comparable](part []*bulkItem[T, K], rows, size int) (split [][]*bulkItem[T, K]) {
+	for len(part) > 0 {
+		n, sum := 0, 0
+		for n < len(part) && n < rows && (n == 0 || sum < size) {
+			sum += part[n].size()
+			n++
 		}
+		split = append(split, part[:n])
+		part = part[n:]
 	}
+	return split
 }
 
 // size is about how many bytes the row takes on its way.
