@@ -93,12 +93,12 @@ func (b *arrays) chosen() string {
 	return chosen
 }
 
-// incomplete is true when rows that should have been written were not.
+// incomplete is true of a row that should have been written and was not.
 func (b *arrays) incomplete() string {
-	const written = "(SELECT count(*) FROM w)"
 	if !b.All {
-		return written + " < (SELECT count(*) FROM cur WHERE same)"
+		return "o NOT IN (SELECT o FROM w)"
 	}
+	const written = "(SELECT count(*) FROM w)"
 	return fmt.Sprintf("CASE %s WHEN %s THEN false WHEN 0 THEN true ELSE %s END", written, b.count(), partly(written))
 }
 
