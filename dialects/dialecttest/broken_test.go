@@ -82,7 +82,7 @@ var defects = []defect{
 	{
 		name: "stale re-read", breaks: func(h *dialecttest.Harness) { h.Transport = caching(h.Transport) },
 		must: "concurrency/race joined/mutate-twice joined/snapshot-retry",
-		may:  "versions/ joined/own-writes ambiguity/in-transaction suppression/bump-read-back",
+		may:  "versions/ joined/own-writes ambiguity/ suppression/bump-read-back",
 	},
 	{
 		name: "duplicate called conflict", dialect: misjudge{newSound(), map[dialects.Class]dialects.Class{dialects.Duplicate: dialects.Conflict}},
