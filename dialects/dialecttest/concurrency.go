@@ -32,11 +32,11 @@ var concurrencyCases = []testCase{
 }
 
 // caseHotRow runs at full size 64 writers of 20 increments each, with the
-// default options.
+// default pacing; a slow machine under the race detector gets more time.
 func caseHotRow(p *probe) {
 	writers, increments, policy := 16, 10, &retry.Policy{MaxElapsed: 10 * time.Second}
 	if p.full {
-		writers, increments, policy = 64, 20, nil
+		writers, increments, policy = 64, 20, &retry.Policy{MaxElapsed: 5 * time.Minute}
 	}
 	s := p.accountsWith(occ.Options{Retry: policy}, nil)
 	s.seed(account{ID: 1, Owner: "hot", Balance: 0, Version: 1})
