@@ -73,7 +73,7 @@ func (w *lists[T, K]) write(ctx context.Context, q dialects.Querier, part []*bul
 			return err
 		}
 	}
-	if w.mode == AllOrNothing && w.failed(part) != nil {
+	if w.mode == AllOrNothing && anyFailed(part) {
 		return nil
 	}
 	var winners []*bulkItem[T, K]

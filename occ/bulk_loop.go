@@ -49,7 +49,7 @@ func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulk
 		if err := w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error { return w.compare(ctx, prepared, it) }); err != nil {
 			return err
 		}
-		if w.failed(part) != nil {
+		if anyFailed(part) {
 			return nil
 		}
 	}

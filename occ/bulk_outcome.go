@@ -58,6 +58,16 @@ func (b *bulk[T, K]) failed(part []*bulkItem[T, K]) error {
 	return err
 }
 
+// anyFailed tells whether a row was in the way.
+func anyFailed[T any, K comparable](part []*bulkItem[T, K]) bool {
+	for _, it := range part {
+		if it.err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // conclude tells the caller, and gives the rows that were written their versions.
 func (b *bulk[T, K]) conclude(rows []T, whole error) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(rows))

@@ -242,7 +242,7 @@ func (b *bulk[T, K]) attempt(ctx context.Context, part []*bulkItem[T, K], afterO
 	reset(part)
 	err = u.run(ctx, func() (commit bool, err error) {
 		err = w.write(ctx, conn, part)
-		return b.mode == BestEffort || b.failed(part) == nil, err
+		return b.mode == BestEffort || !anyFailed(part), err
 	})
 	if err != nil {
 		return b.failure(ctx, u.phase, err)
