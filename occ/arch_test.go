@@ -37,6 +37,7 @@ var edges = []struct{ from, to string }{
 	{"occ", "occ/retry"},
 	{"occ", "occ/observe"},
 	{"occ", "occ/hotkey"},
+	{"occ", "occ/hotkey"},
 	{"occ", "occ/ledger"},
 	{"occ/ledger", "dialects"},
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/hotkey"
 	"github.com/occkit/occkit/occ/observe"
 	"github.com/occkit/occkit/occ/retry"
 )
@@ -17,6 +18,9 @@ type Options struct {
 	// Retry bounds and paces attempts. Defaults to the zero policy, which suits
 	// row conflicts.
 	Retry *retry.Policy
+	// Contention says how Mutate treats keys that many callers want at once.
+	// Defaults to [hotkey.Auto].
+	Contention hotkey.Policy
 	// Observer is told of attempts, conflicts and outcomes. Defaults to nobody.
 	Observer observe.Observer
 	// CommitTimeout bounds COMMIT and ROLLBACK, which do not end with the
@@ -73,6 +77,9 @@ func (db *DB) validate() error {
 	}
 	if err := db.opts.Retry.Validate(); err != nil {
 		return fmt.Errorf("%w: Options.Retry: %w", ErrUsage, err)
+	}
+	if err := db.opts.Contention.Validate(); err != nil {
+		return fmt.Errorf("%w: Options.Contention: %w", ErrUsage, err)
 	}
 	return nil
 }
