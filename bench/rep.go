@@ -26,7 +26,7 @@ func (e *experiment) repeat(ctx context.Context, c *cell, round int) (rep Rep, e
 		}
 	}()
 	watch := &window{length: e.spec.Duration}
-	workers, err := e.workers(c, t, round, watch)
+	team, workers, err := e.workers(c, t, round, watch)
 	if err != nil {
 		return Rep{}, err
 	}
@@ -41,29 +41,35 @@ func (e *experiment) repeat(ctx context.Context, c *cell, round int) (rep Rep, e
 	rep = collect(workers, audit.History{
 		Initial: initial, Final: final, Conserved: c.workload.Conserved, Paired: c.workload.Paired,
 	})
+	attempts, conflicts := team.Stray()
+	rep.Attempts += attempts
+	rep.Conflicts += conflicts
 	if rep.Commits == 0 && rep.FirstError != nil {
 		return Rep{}, fmt.Errorf("no operation succeeded: %w", rep.FirstError)
 	}
 	return rep, nil
 }
 
-// workers makes the clients. The choices of each depend on the seed, the round
-// and its number alone, so that every strategy gets the same ones.
-func (e *experiment) workers(c *cell, t *table, round int, watch *window) ([]*worker, error) {
-	env := strategy.Env{
+// workers makes the clients, which share a team. The choices of each depend on the
+// seed, the round and its number alone, so that every strategy gets the same ones.
+func (e *experiment) workers(c *cell, t *table, round int, watch *window) (*strategy.Team, []*worker, error) {
+	team, err := c.strategy.Team(strategy.Env{
 		DB: e.target.DB, Dialect: e.target.Dialect, Placeholder: e.target.Placeholder,
 		Report: e.target.Report, Table: t.name, Left: watch.left,
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	workers := make([]*worker, e.spec.Clients)
 	for i := range workers {
-		client, err := c.strategy.Client(env)
+		client, err := team.Client()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		stream := uint64(round)<<32 | uint64(i)
 		workers[i] = &worker{client: client, source: c.workload.Source(c.keys, e.spec.Seed, stream), watch: watch}
 	}
-	return workers, nil
+	return team, workers, nil
 }
 
 // window is the measured time of a repetition.

@@ -32,12 +32,21 @@ func (o *Op) Decide(values, deltas []int64) error {
 		return o.duty(values, deltas)
 	}
 	for i, delta := range o.Deltas {
-		if values[i]+delta < 0 {
-			return ErrDeclined
+		if _, err := Add(values[i], delta); err != nil {
+			return err
 		}
 	}
 	copy(deltas, o.Deltas)
 	return nil
+}
+
+// Add returns what a row that holds value holds after delta was added. A row that
+// does not allow that is [ErrDeclined].
+func Add(value, delta int64) (int64, error) {
+	if value+delta < 0 {
+		return value, ErrDeclined
+	}
+	return value + delta, nil
 }
 
 // Forbidden tells whether rows that hold values contradict what every operation

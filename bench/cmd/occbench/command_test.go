@@ -88,7 +88,7 @@ func TestShortRun(t *testing.T) {
 	require.Contains(t, stderr, "round 2 of 2")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	requireResult(t, text, 12)
+	requireResult(t, text, 13)
 }
 
 func TestUnitsAndBulkWrites(t *testing.T) {
