@@ -65,6 +65,8 @@ func TestSpecValidate(t *testing.T) {
 		want string
 	}{
 		"clients":  {bench.Spec{Clients: 10_001}, "clients must be 1 to 10000, not 10001"},
+		"procs":    {bench.Spec{Procs: 65}, "procs must be 1 to 64, not 65"},
+		"crowd":    {bench.Spec{Procs: 17}, "procs must be at most the number of clients, which they share: 17 is more than 16"},
 		"keys":     {bench.Spec{Keys: -1}, "keys must be 1 to 1000000, not -1"},
 		"reps":     {bench.Spec{Reps: 1001}, "reps must be 1 to 1000, not 1001"},
 		"duration": {bench.Spec{Duration: -1}, "duration must be positive, not -1ns"},

@@ -46,6 +46,10 @@ type Strategy struct {
 	// Extra says that the strategy is run only when it is asked for by name.
 	Extra bool
 
+	// Checked says that operations read, and then write with a check, each by
+	// itself while its row is cold: how often they conflict there can be predicted.
+	Checked bool
+
 	backOff    retry.Policy
 	contention hotkey.Policy
 	serves     func(w workload.Workload) bool // nil: every workload
@@ -82,15 +86,15 @@ func backoffs() []Strategy {
 		},
 		{
 			Name: "none", Summary: "occkit's checked write, repeated at once after a conflict",
-			backOff: retry.Policy{NewBackOff: retry.None()}, contention: alone, run: (*Client).optimistic,
+			backOff: retry.Policy{NewBackOff: retry.None()}, contention: alone, run: (*Client).optimistic, Checked: true,
 		},
 		{
 			Name: "exponential", Summary: "occkit's checked write, waiting 2, 4, 8 ... 250 ms",
-			backOff: retry.Policy{NewBackOff: retry.Exponential(base, limit)}, contention: alone, run: (*Client).optimistic,
+			backOff: retry.Policy{NewBackOff: retry.Exponential(base, limit)}, contention: alone, run: (*Client).optimistic, Checked: true,
 		},
 		{
 			Name: "full-jitter", Summary: "occkit's checked write, waiting a random part of that",
-			backOff: jitter(), contention: alone, run: (*Client).optimistic,
+			backOff: jitter(), contention: alone, run: (*Client).optimistic, Checked: true,
 		},
 	}
 }
@@ -99,7 +103,7 @@ func backoffs() []Strategy {
 func contentions() []Strategy {
 	way := func(name, summary string, policy hotkey.Policy) Strategy {
 		return Strategy{
-			Name: name, Summary: summary, Extra: policy.Mode != hotkey.Auto,
+			Name: name, Summary: summary, Extra: policy.Mode != hotkey.Auto, Checked: policy.Mode == hotkey.Auto,
 			backOff: jitter(), contention: policy, serves: isSingle, run: (*Client).optimistic,
 		}
 	}

@@ -93,7 +93,7 @@ func TestShortRun(t *testing.T) {
 
 func TestUnitsAndBulkWrites(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := invoke(t, "--workload", "doctors,batch", "--batch", "10", "--duration", "60ms", "--reps", "1")
+	code, stdout, stderr := invoke(t, "--workload", "doctors,batch", "--batch", "10", "--duration", "250ms", "--reps", "1")
 	require.Equal(t, exitOK, code, stdout+stderr)
 	require.Contains(t, stdout, "doctors: 16 clients on 8 keys")
 	require.Contains(t, stdout, "batch of 10 rows: 16 clients on 1,000 keys")
