@@ -39,6 +39,9 @@ func (d *Database) openFamily(ctx context.Context, dsn string, opts Options) err
 	if config.Timeout == 0 {
 		config.Timeout = opts.ConnectTimeout
 	}
+	if opts.Dial != nil {
+		config.DialFunc = opts.Dial
+	}
 	connector, err := driver.NewConnector(config)
 	if err != nil {
 		return unreadable(d.Name)

@@ -8,6 +8,7 @@ package named
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -22,6 +23,13 @@ type Options struct {
 	Connections int
 	// ConnectTimeout bounds the first connection. Defaults to 10 s.
 	ConnectTimeout time.Duration
+	// Dial opens the connections to the server. Defaults to what the driver does.
+	// Databases without a server refuse it.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// CommitDelay makes every commit that has to be flushed take so much longer, as
+	// on a slow disk. Databases that have no setting for it refuse it, and servers
+	// on which it would have no effect. Defaults to nothing.
+	CommitDelay time.Duration
 
 	_ struct{} // no positional literals, so that fields may be added
 }
@@ -30,6 +38,8 @@ type Options struct {
 type Database struct {
 	// Name is the name that it was opened by.
 	Name string
+	// DSN leads other processes to the same database. It may hold a password.
+	DSN string
 	// Dialect is what it speaks.
 	Dialect dialects.Dialect
 	// DB is the transport.
@@ -54,16 +64,19 @@ type entry struct {
 	name  string
 	usage string // the form of its DSN
 	open  func(ctx context.Context, db *Database, dsn string, opts Options) error
+
+	server bool // there is a server to dial
+	delays bool // it has a setting that delays commits
 }
 
 // entries is the list: whoever adds a dialect adds a line.
 func entries() []entry {
 	const mysqlForm = "user:password@tcp(127.0.0.1:3306)/database"
 	return []entry{
-		{"sqlite", "the path of an existing database file, or nothing for a temporary one", openSQLite},
-		{"postgres", "postgres://user:password@127.0.0.1:5432/database", openPostgres},
-		{"mysql", mysqlForm, openMySQL},
-		{"mariadb", mysqlForm, openMariaDB},
+		{name: "sqlite", usage: "the path of an existing database file, or nothing for a temporary one", open: openSQLite},
+		{name: "postgres", usage: "postgres://user:password@127.0.0.1:5432/database", open: openPostgres, server: true, delays: true},
+		{name: "mysql", usage: mysqlForm, open: openMySQL, server: true},
+		{name: "mariadb", usage: mysqlForm, open: openMariaDB, server: true},
 	}
 }
 
@@ -104,13 +117,30 @@ func Open(ctx context.Context, name, dsn string, opts *Options) (*Database, erro
 		if e.name != name {
 			continue
 		}
-		db := &Database{Name: name, Settings: map[string]string{}}
+		if err := e.able(o); err != nil {
+			return nil, err
+		}
+		db := &Database{Name: name, DSN: dsn, Settings: map[string]string{}}
 		if err := e.open(ctx, db, dsn, o); err != nil {
 			return nil, err
 		}
 		return db, nil
 	}
 	return nil, fmt.Errorf("unknown database %q: choose from %s", name, strings.Join(Names(), ", "))
+}
+
+// able tells whether the database can do what the options ask for.
+func (e entry) able(o Options) error {
+	switch {
+	case o.Dial != nil && !e.server:
+		return fmt.Errorf("%s: there is no server, and no way to it that could be longer: choose another database", e.name)
+	case o.CommitDelay < 0 || o.CommitDelay > maxCommitDelay || o.CommitDelay%time.Microsecond != 0:
+		return fmt.Errorf("%s: a commit delay is 1us to %s, in whole microseconds, not %s", e.name, maxCommitDelay, o.CommitDelay)
+	case o.CommitDelay > 0 && !e.delays:
+		return fmt.Errorf("%s: it has no setting that delays commits: choose another database", e.name)
+	default:
+		return nil
+	}
 }
 
 // Placeholder returns the placeholder of the n-th bound parameter, from 1.

@@ -26,10 +26,20 @@ func openPostgres(ctx context.Context, db *Database, dsn string, opts Options) e
 	if !strings.Contains(dsn, "connect_timeout") {
 		config.ConnConfig.ConnectTimeout = opts.ConnectTimeout
 	}
+	if opts.Dial != nil {
+		config.ConnConfig.DialFunc = opts.Dial
+	}
+	delayCommits(config.ConnConfig, opts.CommitDelay)
 	password := config.ConnConfig.Password
 	limit, err := db.readPostgres(ctx, config.ConnConfig)
-	if err != nil {
+	switch {
+	case opts.CommitDelay > 0 && refused(err):
+		return errors.New("postgres: a commit delay needs a superuser: connect as one")
+	case err != nil:
 		return unreachable("postgres", dsn, password, err)
+	}
+	if err := db.checkCommitDelay(opts.CommitDelay); err != nil {
+		return err
 	}
 	db.Connections = share(opts.Connections, limit)
 	config.MaxConns = int32(db.Connections) //nolint:gosec // within the server's own limit
@@ -63,7 +73,7 @@ func (d *Database) readPostgres(ctx context.Context, config *pgx.ConnConfig) (li
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	const text = `SELECT name, setting FROM pg_settings WHERE name IN ('server_version', 'fsync',
-		'synchronous_commit', 'full_page_writes', 'default_transaction_isolation', 'max_connections')`
+		'synchronous_commit', 'full_page_writes', 'default_transaction_isolation', 'max_connections', 'commit_delay')`
 	rows, err := conn.Query(ctx, text, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return 0, err
@@ -75,6 +85,9 @@ func (d *Database) readPostgres(ctx context.Context, config *pgx.ConnConfig) (li
 	})
 	d.Version = d.Settings["server_version"]
 	delete(d.Settings, "server_version")
+	if d.Settings["commit_delay"] == "0" {
+		delete(d.Settings, "commit_delay")
+	}
 	limit, _ = strconv.Atoi(d.Settings["max_connections"])
 	return limit, err
 }

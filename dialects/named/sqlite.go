@@ -26,6 +26,7 @@ func openSQLite(ctx context.Context, db *Database, dsn string, _ Options) error 
 		}
 		remove = func() error { return os.RemoveAll(dir) }
 		dsn = temporaryDSN(filepath.Join(dir, "occkit.db"))
+		db.DSN = dsn
 	} else if err := checkFile(dsn); err != nil {
 		return err
 	}
