@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,9 @@ const (
 
 // dsnVariable keeps passwords out of the process list.
 const dsnVariable = "OCCBENCH_DSN"
+
+// maxDelay is farther away than any server is.
+const maxDelay = 10 * time.Second
 
 // errViolated ends a run whose verdict has been printed.
 var errViolated = errors.New("violated")
@@ -69,6 +73,8 @@ type options struct {
 	db, dsn    string
 	dist, json string
 	spec       bench.Spec
+
+	delay, commitDelay time.Duration
 }
 
 func newCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -98,13 +104,16 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&o.dsn, "dsn", "", "how to connect; better in the environment as "+dsnVariable+", which ps does not show")
 	f.StringSliceVar(&o.spec.Workloads, "workload", workload.Defaults(), "what clients do: "+strings.Join(workload.Names(), ", "))
 	f.StringSliceVar(&o.spec.Strategies, "strategies", strategy.Defaults(), "what is compared")
-	f.IntVar(&o.spec.Clients, "clients", 16, "concurrent clients")
+	f.IntVar(&o.spec.Clients, "clients", 16, "concurrent clients, in all processes together")
+	f.IntVar(&o.spec.Procs, "procs", 1, "processes that share the clients evenly: what occkit keeps for a process, it keeps for each")
 	f.IntVar(&o.spec.Keys, "keys", 0, "rows; fewer means more contention (default 8, or 100 for each row of a batch)")
 	f.IntVar(&o.spec.Batch, "batch", workload.DefaultBatch, "rows of one operation of the workload batch")
 	f.StringVar(&o.dist, "dist", "uniform", "how often each row is chosen: uniform, single, zipf:THETA")
 	f.DurationVar(&o.spec.Duration, "duration", bench.DefaultDuration, "measured time of one repetition of one strategy; by default less for more than a dozen of them")
 	f.IntVar(&o.spec.Reps, "reps", 6, "repetitions; a 95 % confidence interval takes 6")
 	f.Uint64Var(&o.spec.Seed, "seed", 1, "the clients' choices; equal for every strategy")
+	f.DurationVar(&o.delay, "delay", 0, "let everything that is sent to the server, and back, arrive so much later: a server that is far away")
+	f.DurationVar(&o.commitDelay, "commit-delay", 0, "let the server wait so long before it flushes a commit: a slow disk (postgres; needs a superuser and fsync=on)")
 	f.StringVar(&o.json, "json", "", "write the result as JSON to this file; - is standard output, and the table goes to standard error")
 	return cmd
 }
@@ -137,8 +146,12 @@ func (o *options) check(cmd *cobra.Command) error {
 		o.spec.Duration = 0 // and depends on how much there is to run
 	}
 	switch {
-	case o.spec.Clients == 0, changed("keys") && o.spec.Keys == 0, o.spec.Batch == 0, o.spec.Reps == 0:
-		return errors.New("clients, keys, batch and reps must be at least 1")
+	case o.spec.Clients == 0, o.spec.Procs == 0, changed("keys") && o.spec.Keys == 0, o.spec.Batch == 0, o.spec.Reps == 0:
+		return errors.New("clients, procs, keys, batch and reps must be at least 1")
+	case o.delay < 0 || o.delay > maxDelay:
+		return fmt.Errorf("delay must be 0 to %s, not %s", maxDelay, o.delay)
+	case o.commitDelay < 0:
+		return fmt.Errorf("commit-delay must not be negative, as %s is", o.commitDelay)
 	case changed("duration") && o.spec.Duration <= 0:
 		return fmt.Errorf("duration must be positive, not %s", o.spec.Duration)
 	case len(o.spec.Workloads) == 0:

@@ -40,6 +40,15 @@ func TestBadUsage(t *testing.T) {
 		{"--clients 10001", "clients must be 1 to 10000"},
 		{"--clients many", "--clients"},
 		{"--clients 1 --strategies naive,none", "needs at least 2 clients"},
+		{"--procs 0", "must be at least 1"},
+		{"--procs 65", "procs must be 1 to 64, not 65"},
+		{"--procs 3 --clients 2", "procs must be at most the number of clients"},
+		{"--delay -1ms", "delay must be 0 to 10s, not -1ms"},
+		{"--delay 1h", "delay must be 0 to 10s, not 1h0m0s"},
+		{"--delay 1ms", "sqlite: there is no server, and no way to it that could be longer"},
+		{"--commit-delay -1ms", "commit-delay must not be negative"},
+		{"--commit-delay 1ms", "sqlite: it has no setting that delays commits"},
+		{"--db postgres --commit-delay 1s", "a commit delay is 1us to 100ms"},
 		{"--keys 0", "must be at least 1"},
 		{"--keys 1", "workload transfer needs at least 2 keys"},
 		{"--dist zipf:-1", "THETA must be a number from 0 on"},
@@ -72,7 +81,7 @@ func TestHelpTeaches(t *testing.T) {
 	code, stdout, stderr := invoke(t, "--help")
 	require.Equal(t, exitOK, code)
 	require.Empty(t, stderr)
-	for _, part := range []string{"Examples:", "Exit codes:", "full-jitter", "transfer", "doctors", "batch ", "relaxed", "--batch", "OCCBENCH_DSN", "--json"} {
+	for _, part := range []string{"Examples:", "Exit codes:", "full-jitter", "transfer", "doctors", "batch ", "relaxed", "--batch", "OCCBENCH_DSN", "--json", "--procs", "--delay", "--commit-delay", "least share", "combine", "initdb"} {
 		require.Contains(t, stdout, part)
 	}
 }

@@ -10,6 +10,10 @@ import (
 )
 
 func main() {
+	if os.Getenv(peerVariable) != "" {
+		signal.Ignore(os.Interrupt) // Ctrl-C is for the other one, which ends this one
+		os.Exit(servePeer(context.Background(), os.Stdin, os.Stdout, os.Stderr))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/occkit/occkit/bench"
 	"github.com/occkit/occkit/bench/report"
-	"github.com/occkit/occkit/dialects/named"
 )
 
 // run opens the database, runs the experiment and shows the result.
@@ -22,16 +21,17 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return usageError{err}
 	}
 	defer func() { err = errors.Join(err, sink.discard()) }()
-	db, err := named.Open(ctx, o.db, o.dsn, &named.Options{Connections: o.spec.Clients})
+	at := place{DB: o.db, DSN: o.dsn, Connections: o.spec.Clients, Delay: o.delay, CommitDelay: o.commitDelay}
+	db, target, err := at.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	progress := report.NewProgress(stderr, terminalWidth(stderr))
-	target := bench.Target{
-		DB: db.DB, Dialect: db.Dialect, Placeholder: db.Placeholder, Report: db.Report,
-		Server: db.Version, Settings: db.Settings, Connections: db.Connections,
+	if procs := o.spec.Procs; procs > 1 {
+		each := at.share(db, procs)
+		target.Spawn, target.Connections = spawner(each), procs*each.Connections
 	}
+	progress := report.NewProgress(stderr, terminalWidth(stderr))
 	result, err := bench.Run(ctx, o.spec, target, progress.Show)
 	progress.Clear()
 	if err != nil {
