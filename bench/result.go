@@ -49,6 +49,10 @@ type Environment struct {
 	Settings map[string]string `json:"settings"`
 	// Connections is the size of the pool that the clients share.
 	Connections int `json:"connections"`
+	// DelayMS is what was added to the way to the server, in each direction, in
+	// milliseconds; CommitDelayMS is what was added to every commit.
+	DelayMS       float64 `json:"delay_ms,omitempty"`
+	CommitDelayMS float64 `json:"commit_delay_ms,omitempty"`
 	// DurationS is the intended length of a repetition, in seconds.
 	DurationS float64 `json:"duration_s"`
 	// Seed makes the clients' choices repeatable.
@@ -68,13 +72,42 @@ type Cell struct {
 	Clients int    `json:"clients"`
 	Keys    int    `json:"keys"`
 	Dist    string `json:"dist"`
+	// Procs is the number of processes that share the clients, when there are
+	// several.
+	Procs int `json:"procs,omitempty"`
 	// Batch is the number of rows that each commit changes, on workloads where it
 	// can be chosen; rows per second are commits per second times Batch.
 	Batch int `json:"batch,omitempty"`
 	// Reps are the repetitions in the order in which they ran.
 	Reps []Rep `json:"reps"`
+	// Collision is the probability that two choices of a key are the same, as the
+	// distribution has it and as it was.
+	Collision Collision `json:"collision"`
+	// ConflictsPerCommit is how often an operation loses before it commits.
+	ConflictsPerCommit Conflicts `json:"conflicts_per_commit"`
 	// CommitsPerS summarises the commits per second of the repetitions.
 	CommitsPerS Interval `json:"commits_per_s"`
+}
+
+// Collision is a predicted probability and what came of it. For workloads on
+// several rows it is about the first row that each operation chooses.
+type Collision struct {
+	// Predicted is the sum of the squares of the keys' probabilities.
+	Predicted float64 `json:"predicted"`
+	// Measured is the median over the repetitions of [Rep.Collision].
+	Measured float64 `json:"measured"`
+}
+
+// Conflicts is a predicted ratio and what came of it.
+type Conflicts struct {
+	// Predicted is a first-order estimate for checked writes of one row that are
+	// seldom in each other's way: half of an operation lies between its read and
+	// its write, so each of the other clients is there with its own write with the
+	// probability Collision.Predicted / 2. Null where that is no estimate: for
+	// other strategies and workloads, and above 5 % of conflicts.
+	Predicted *float64 `json:"predicted"`
+	// Measured is the ratio over all repetitions.
+	Measured float64 `json:"measured"`
 }
 
 // Interval is a median and its 95 % confidence interval.
@@ -123,6 +156,12 @@ type Rep struct {
 	// Jain is the fairness of commits among clients: 1 when all have equally
 	// many, 1/clients when one has them all.
 	Jain float64 `json:"jain"`
+	// Shares are the shares of the commits that each process made, when there are
+	// several.
+	Shares []float64 `json:"shares,omitempty"`
+	// Collision is the share of pairs of choices that were the same key: what the
+	// clients really did, beside the prediction in [Cell.Collision].
+	Collision float64 `json:"collision"`
 	// LatencyUS is the time from an operation's first try to its outcome, for
 	// operations that committed or gave up, in microseconds.
 	LatencyUS Latency `json:"latency_us"`

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/occkit/occkit/bench/measure"
 	"github.com/occkit/occkit/bench/strategy"
 	"github.com/occkit/occkit/bench/workload"
 )
@@ -40,13 +40,24 @@ func Run(ctx context.Context, spec Spec, target Target, progress func(Progress))
 	if err != nil {
 		return Result{}, err
 	}
+	if spec.Procs > 1 && target.Spawn == nil {
+		return Result{}, errors.New("procs must be 1 on a target that starts no processes")
+	}
 	e := &experiment{spec: spec, target: target, progress: progress}
 	e.plan()
-	started := time.Now()
-	for round := range spec.Reps {
-		if err := e.round(ctx, round); err != nil {
+	if spec.Procs > 1 {
+		e.peers, err = startPeers(ctx, target.Spawn, spec.Procs)
+		if err != nil {
 			return Result{}, err
 		}
+	}
+	started := time.Now()
+	err = e.rounds(ctx)
+	if closeErr := e.peers.close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("a process of the benchmark ended badly: %w", closeErr)
+	}
+	if err != nil {
+		return Result{}, err
 	}
 	e.report(Progress{Done: e.done, Total: e.total(), Round: spec.Reps, Rounds: spec.Reps, Commits: e.commits})
 	return e.result(started), nil
@@ -57,6 +68,7 @@ type experiment struct {
 	spec     Spec
 	target   Target
 	cells    []*cell
+	peers    peers
 	progress func(Progress)
 	begun    time.Time
 	done     int
@@ -85,6 +97,15 @@ func (e *experiment) plan() {
 }
 
 func (e *experiment) total() int { return len(e.cells) * e.spec.Reps }
+
+func (e *experiment) rounds(ctx context.Context) error {
+	for round := range e.spec.Reps {
+		if err := e.round(ctx, round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // round runs every cell once, in an order of its own.
 func (e *experiment) round(ctx context.Context, round int) error {
@@ -121,46 +142,18 @@ func (e *experiment) left() time.Duration {
 	return time.Duration(e.total()-e.done) * each
 }
 
-func (e *experiment) result(started time.Time) Result {
-	r := Result{Schema: Schema, Environment: e.environment(started)}
-	for _, c := range e.cells {
-		cell := Cell{
-			Workload: c.workload.Name, Strategy: c.strategy.Name, Clients: e.spec.Clients,
-			Keys: c.keys.Len(), Dist: e.spec.Dist.String(), Reps: c.reps, CommitsPerS: rate(c.reps),
-		}
-		if c.workload.Bulk {
-			cell.Batch = c.workload.Rows
-		}
-		r.Cells = append(r.Cells, cell)
-	}
-	summary := Summarize(r.Cells)
-	r.Verdict = summary.Verdict()
-	return r
-}
-
-// rate summarises the commits per second of repetitions.
-func rate(reps []Rep) Interval {
-	var samples []float64
-	for _, rep := range reps {
-		samples = append(samples, float64(rep.Commits)/rep.Seconds)
-	}
-	m := measure.MedianOf(samples)
-	i := Interval{Median: m.Value}
-	if m.Bounded {
-		i.CILow, i.CIHigh = &m.Low, &m.High
-	}
-	return i
-}
-
 func (e *experiment) environment(started time.Time) Environment {
 	return Environment{
 		Started: started.UTC().Format(time.RFC3339), Go: runtime.Version(),
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuModel(), CPUs: runtime.GOMAXPROCS(0),
 		Database: e.target.Dialect.Name(), Server: e.target.Server, Settings: e.target.Settings,
-		Connections: e.target.Connections, DurationS: e.spec.Duration.Seconds(), Seed: e.spec.Seed,
+		Connections: e.target.Connections,
+		DelayMS:     millis(e.target.Delay), CommitDelayMS: millis(e.target.CommitDelay), DurationS: e.spec.Duration.Seconds(), Seed: e.spec.Seed,
 		Collision: e.cells[0].keys.Collision(),
 	}
 }
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // cpuModel returns the processor's name where the system has it in a file.
 func cpuModel() string {

@@ -23,6 +23,10 @@ type Spec struct {
 	Strategies []string
 	// Clients is the number of concurrent clients, 1 to 10000. Defaults to 16.
 	Clients int
+	// Procs is the number of processes that share the clients, 1 to [MaxProcs] and
+	// no more than there are clients. More than one needs [Target.Spawn]. Defaults
+	// to 1: this process.
+	Procs int
 	// Keys is the number of rows, 1 to 1000000. Defaults to what each workload
 	// says: see [workload.Workload.Keys].
 	Keys int
@@ -53,12 +57,14 @@ const (
 	MaxClients = 10_000
 	MaxKeys    = 1_000_000
 	MaxReps    = 1_000
+	MaxProcs   = 64
 )
 
 // normal returns the spec with its defaults filled in, or an error that says
 // what to change.
 func (s Spec) normal() (Spec, error) {
 	s.Clients = orDefault(s.Clients, 16)
+	s.Procs = orDefault(s.Procs, 1)
 	s.Batch = orDefault(s.Batch, workload.DefaultBatch)
 	s.Reps = orDefault(s.Reps, 6)
 	s.Seed = orDefault(s.Seed, 1)
@@ -116,6 +122,10 @@ func (s *Spec) checkRanges() error {
 	switch {
 	case s.Clients < 1 || s.Clients > MaxClients:
 		return fmt.Errorf("clients must be 1 to %d, not %d", MaxClients, s.Clients)
+	case s.Procs < 1 || s.Procs > MaxProcs:
+		return fmt.Errorf("procs must be 1 to %d, not %d", MaxProcs, s.Procs)
+	case s.Procs > s.Clients:
+		return fmt.Errorf("procs must be at most the number of clients, which they share: %d is more than %d", s.Procs, s.Clients)
 	case s.Keys < 0 || s.Keys > MaxKeys:
 		return fmt.Errorf("keys must be 1 to %d, not %d", MaxKeys, s.Keys)
 	case s.Batch < 1 || s.Batch > workload.MaxBatch:

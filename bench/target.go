@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -26,10 +27,19 @@ type Target struct {
 	// the statement's last insert id, on databases whose UPDATE returns no rows.
 	// Nil where there is no such way: the row is then read again.
 	Report func(expression string) string
+	// Spawn starts another process that runs [Serve] on the same database, and
+	// returns its standard input and output. Close ends its input and waits until
+	// it is gone; the error says why it ended, if not as it should. It may be called
+	// more than once. The end of ctx ends the process. Needed for [Spec.Procs] above
+	// one.
+	Spawn func(ctx context.Context) (io.ReadWriteCloser, error)
 	// Server, Settings and Connections describe the database in the result.
 	Server      string
 	Settings    map[string]string
 	Connections int
+	// Delay and CommitDelay say what was added to the way to the server, in each
+	// direction, and to every commit.
+	Delay, CommitDelay time.Duration
 }
 
 // table is a throw-away table of the benchmark.

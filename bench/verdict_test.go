@@ -58,20 +58,22 @@ func TestSpecValidate(t *testing.T) {
 	require.NoError(t, more.Validate())
 	require.NoError(t, bench.Spec{Workloads: workload.Names()}.Validate())
 	for _, spec := range []bench.Spec{{}, more, {Workloads: workload.Names()}} {
-		require.InDelta(t, 48, spec.Total().Seconds(), 4, "a default run takes less than a minute")
+		require.InDelta(t, 46, spec.Total().Seconds(), 4, "a default run takes less than a minute")
 	}
 	for name, test := range map[string]struct {
 		spec bench.Spec
 		want string
 	}{
 		"clients":  {bench.Spec{Clients: 10_001}, "clients must be 1 to 10000, not 10001"},
+		"procs":    {bench.Spec{Procs: 65}, "procs must be 1 to 64, not 65"},
+		"crowd":    {bench.Spec{Procs: 17}, "procs must be at most the number of clients, which they share: 17 is more than 16"},
 		"keys":     {bench.Spec{Keys: -1}, "keys must be 1 to 1000000, not -1"},
 		"reps":     {bench.Spec{Reps: 1001}, "reps must be 1 to 1000, not 1001"},
 		"duration": {bench.Spec{Duration: -1}, "duration must be positive, not -1ns"},
 		"one key":  {bench.Spec{Keys: 1}, "workload transfer needs at least 2 keys, not 1: raise keys, or choose other workloads"},
 		"twice":    {bench.Spec{Strategies: []string{"none", "none"}}, `strategy "none" is named twice`},
 		"alone":    {bench.Spec{Clients: 1, Strategies: []string{"naive"}}, "strategy naive needs at least 2 clients: one alone cannot lose an update"},
-		"unknown":  {bench.Spec{Strategies: []string{"hope"}}, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, for-update, atomic, loop, relaxed`},
+		"unknown":  {bench.Spec{Strategies: []string{"hope"}}, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, auto, gate, combine, group, lock, for-update, atomic, loop, relaxed`},
 		"batch":    {bench.Spec{Batch: 10_001}, "batch must be 1 to 10000, not 10001"},
 		"odd":      {bench.Spec{Keys: 7, Workloads: []string{"doctors"}}, "workload doctors needs an even number of keys, not 7: its rows are pairs"},
 		"few":      {bench.Spec{Keys: 99, Workloads: []string{"batch"}}, "workload batch needs at least 100 keys, not 99: raise keys, or choose other workloads"},

@@ -3,6 +3,7 @@
 package measure
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"time"
@@ -32,6 +33,57 @@ func (l *Latencies) Micros(percent float64) int64 {
 		return 0
 	}
 	return l.h.ValueAtQuantile(percent)
+}
+
+// Merge adds the durations of another collection.
+func (l *Latencies) Merge(from *Latencies) { l.h.Merge(from.h) }
+
+// MarshalJSON returns the collection as text: HdrHistogram's compressed form.
+func (l *Latencies) MarshalJSON() ([]byte, error) {
+	text, err := l.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(string(text))
+}
+
+// UnmarshalJSON reads what [Latencies.MarshalJSON] returns.
+func (l *Latencies) UnmarshalJSON(text []byte) error {
+	var encoded string
+	err := json.Unmarshal(text, &encoded)
+	if err == nil {
+		l.h, err = hdrhistogram.Decode([]byte(encoded))
+	}
+	return err
+}
+
+// Collision returns the share of pairs of draws that chose the same key, given how
+// often each key was drawn: an unbiased estimate of the probability that two draws
+// do. Zero with fewer than two draws.
+func Collision(draws []int64) float64 {
+	var n, pairs float64
+	for _, d := range draws {
+		n += float64(d)
+		pairs += float64(d) * float64(d-1)
+	}
+	if n < 2 {
+		return 0
+	}
+	return pairs / (n * (n - 1))
+}
+
+// Shares returns which share of the whole each part is; zeros when there is nothing
+// to share.
+func Shares(parts []int64) []float64 {
+	var whole int64
+	for _, p := range parts {
+		whole += p
+	}
+	shares := make([]float64, len(parts))
+	for i, p := range parts {
+		shares[i] = float64(p) / float64(max(whole, 1))
+	}
+	return shares
 }
 
 // Jain returns the fairness index of shares (Jain, Chiu and Hawe 1984): 1 when

@@ -1,6 +1,7 @@
 package measure_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -66,4 +67,47 @@ func TestMedianOf(t *testing.T) {
 		}
 	}
 	require.Zero(t, measure.MedianOf(nil))
+}
+
+func TestLatenciesSurviveTheWayBetweenProcesses(t *testing.T) {
+	t.Parallel()
+	a, b := measure.NewLatencies(), measure.NewLatencies()
+	for us := range 1000 {
+		a.Record(time.Duration(us) * time.Microsecond)
+		b.Record(time.Duration(us) * time.Millisecond)
+	}
+	text, err := json.Marshal(b)
+	require.NoError(t, err)
+	arrived := measure.NewLatencies()
+	require.NoError(t, json.Unmarshal(text, arrived))
+	for _, percent := range []float64{0, 50, 99, 100} {
+		require.Equal(t, b.Micros(percent), arrived.Micros(percent))
+	}
+	a.Merge(arrived)
+	require.InDelta(t, 1000, a.Micros(50), 5, "half are below")
+	require.Equal(t, b.Micros(100), a.Micros(100))
+	require.Error(t, json.Unmarshal([]byte(`"no histogram"`), arrived))
+}
+
+func TestCollision(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		draws []int64
+		want  float64
+	}{
+		{nil, 0},
+		{[]int64{1}, 0},
+		{[]int64{1, 1}, 0},
+		{[]int64{2, 0}, 1},
+		{[]int64{2, 1}, 1.0 / 3},
+		{[]int64{2, 2}, 1.0 / 3},
+	} {
+		require.InDelta(t, c.want, measure.Collision(c.draws), 1e-12, "%v", c.draws)
+	}
+}
+
+func TestShares(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []float64{0.75, 0.25}, measure.Shares([]int64{3, 1}))
+	require.Equal(t, []float64{0, 0}, measure.Shares([]int64{0, 0}))
 }

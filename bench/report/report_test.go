@@ -43,19 +43,20 @@ func result() bench.Result {
 			{
 				Workload: "counter", Strategy: "naive", Clients: 16, Keys: 8, Dist: "uniform",
 				Reps: []bench.Rep{{
-					Seconds: 0.7, Commits: 13676, Attempts: 13676, Lost: 4207, Duplicate: 4203, OutOfOrder: 12, Jain: 1,
+					Seconds: 0.7, Commits: 13676, Attempts: 13676, Lost: 4207, Duplicate: 4203, OutOfOrder: 12, Jain: 1, Collision: 0.1246,
 					LatencyUS: bench.Latency{P50: 900, P90: 2000, P99: 5440, P999: 101_600, Max: 120_000},
 				}},
-				CommitsPerS: bench.Interval{Median: 19537.1},
+				CommitsPerS: bench.Interval{Median: 19537.1}, Collision: bench.Collision{Predicted: 0.125, Measured: 0.1246},
 			},
 			{
 				Workload: "counter", Strategy: "none", Clients: 16, Keys: 8, Dist: "uniform",
 				Reps: []bench.Rep{{
-					Seconds: 0.7, Commits: 700, Attempts: 1197, Conflicts: 497, GaveUp: 1, Errors: 1, Jain: 0.95,
+					Seconds: 0.7, Commits: 700, Attempts: 1197, Conflicts: 497, GaveUp: 1, Errors: 1, Jain: 0.95, Collision: 0.1254,
 					LatencyUS:  bench.Latency{P50: 1840, P90: 9000, P99: 14_100, P999: 140_000, Max: 150_000},
 					FirstError: errors.New("the first\nerror"), Declined: 3, Unknown: 1,
 				}},
 				CommitsPerS: bench.Interval{Median: 1000, CILow: &low, CIHigh: &high},
+				Collision:   bench.Collision{Predicted: 0.125, Measured: 0.1254}, ConflictsPerCommit: bench.Conflicts{Measured: 0.71},
 			},
 		},
 	}
@@ -98,6 +99,24 @@ func TestRowsPerSecond(t *testing.T) {
 	var b bytes.Buffer
 	require.NoError(t, report.Table(&b, r))
 	golden(t, "batch.txt", b.Bytes())
+}
+
+func TestProcessesAndDistance(t *testing.T) {
+	t.Parallel()
+	r := result()
+	predicted := 0.0455
+	r.Environment.DelayMS, r.Environment.CommitDelayMS = 1, 2.5
+	for i := range r.Cells {
+		r.Cells[i].Procs = 2
+		r.Cells[i].Reps[0].Shares = []float64{0.556, 0.444}
+	}
+	r.Cells[1].ConflictsPerCommit.Predicted = &predicted
+	var b bytes.Buffer
+	require.NoError(t, report.Table(&b, r))
+	golden(t, "processes.txt", b.Bytes())
+	b.Reset()
+	require.NoError(t, report.JSON(&b, r))
+	golden(t, "processes.json", b.Bytes())
 }
 
 func TestProgress(t *testing.T) {

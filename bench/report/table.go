@@ -30,7 +30,8 @@ func Table(w io.Writer, r bench.Result) error {
 		for _, cell := range cells {
 			rows = append(rows, row(cell))
 		}
-		align(&b, perRow(rows, cells))
+		align(&b, perProcess(perRow(rows, cells), cells))
+		collisions(&b, cells)
 		declined(&b, cells)
 		failures(&b, cells)
 		b.WriteByte('\n')
@@ -46,14 +47,34 @@ var columns = []string{
 // perRow adds a column after the commits per second where commits change a number
 // of rows that was chosen.
 func perRow(rows [][]string, cells []bench.Cell) [][]string {
-	const at = 2
 	if cells[0].Batch == 0 {
 		return rows
 	}
-	wider := [][]string{slices.Insert(slices.Clone(rows[0]), at, "rows/s")}
-	for i, cell := range cells {
-		rate := Count(int64(cell.CommitsPerS.Median*float64(cell.Batch) + 0.5))
-		wider = append(wider, slices.Insert(rows[i+1], at, rate))
+	return column(rows, 2, "rows/s", func(i int) string {
+		return Count(int64(cells[i].CommitsPerS.Median*float64(cells[i].Batch) + 0.5))
+	})
+}
+
+// perProcess adds a column after the clients' fairness where they are in several
+// processes: the share of the commits that the slowest process made.
+func perProcess(rows [][]string, cells []bench.Cell) [][]string {
+	if cells[0].Procs < 2 {
+		return rows
+	}
+	return column(rows, slices.Index(rows[0], "fairness")+1, "least share", func(i int) string {
+		var least []float64
+		for _, rep := range cells[i].Reps {
+			least = append(least, slices.Min(rep.Shares))
+		}
+		return percent(median(least), 0)
+	})
+}
+
+// column inserts a column.
+func column(rows [][]string, at int, head string, text func(i int) string) [][]string {
+	wider := [][]string{slices.Insert(slices.Clone(rows[0]), at, head)}
+	for i, row := range rows[1:] {
+		wider = append(wider, slices.Insert(row, at, text(i)))
 	}
 	return wider
 }
@@ -63,10 +84,26 @@ func heading(b *strings.Builder, e bench.Environment, c bench.Cell) {
 	if c.Batch > 0 {
 		what += " of " + plural(int64(c.Batch), "row")
 	}
-	fmt.Fprintf(b, "%s: %s on %s (%s), %s %s over %s, %s of %s, interleaved\n", what,
-		plural(int64(c.Clients), "client"), plural(int64(c.Keys), "key"), c.Dist,
-		e.Database, e.Server, plural(int64(e.Connections), "connection"),
+	clients := plural(int64(c.Clients), "client")
+	if c.Procs > 1 {
+		clients += " in " + Count(int64(c.Procs)) + " processes"
+	}
+	fmt.Fprintf(b, "%s: %s on %s (%s), %s %s over %s%s, %s of %s, interleaved\n", what,
+		clients, plural(int64(c.Keys), "key"), c.Dist,
+		e.Database, e.Server, plural(int64(e.Connections), "connection"), distance(e),
 		plural(int64(len(c.Reps)), "repetition"), time.Duration(e.DurationS*float64(time.Second)))
+}
+
+// distance tells what was added between the clients and the disk.
+func distance(e bench.Environment) string {
+	var text string
+	if e.DelayMS > 0 {
+		text = fmt.Sprintf(", %v ms away", e.DelayMS)
+	}
+	if e.CommitDelayMS > 0 {
+		text += fmt.Sprintf(", commits of %v ms", e.CommitDelayMS)
+	}
+	return text
 }
 
 func row(c bench.Cell) []string {
@@ -179,36 +216,6 @@ func align(b *strings.Builder, rows [][]string) {
 			fmt.Fprintf(b, "  %*s", widths[i], r[i])
 		}
 		fmt.Fprintf(b, "  %s\n", r[last])
-	}
-}
-
-// declined explains operations that are counted nowhere.
-func declined(b *strings.Builder, cells []bench.Cell) {
-	var n int64
-	for _, c := range cells {
-		for _, rep := range c.Reps {
-			n += rep.Declined
-		}
-	}
-	if n > 0 {
-		fmt.Fprintf(b, "  (%s met rows that did not allow them and changed nothing; they are not counted)\n", plural(n, "operation"))
-	}
-}
-
-// failures shows an error of each strategy that had some.
-func failures(b *strings.Builder, cells []bench.Cell) {
-	for _, c := range cells {
-		var errs int64
-		var first error
-		for _, rep := range c.Reps {
-			errs += rep.Errors + rep.GaveUp
-			if first == nil {
-				first = rep.FirstError
-			}
-		}
-		if first != nil {
-			fmt.Fprintf(b, "  (%s: %s without a commit, the first: %s)\n", c.Strategy, plural(errs, "operation"), OneLine(first))
-		}
 	}
 }
 

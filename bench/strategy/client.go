@@ -3,14 +3,9 @@ package strategy
 import (
 	"context"
 	"errors"
-	"time"
-
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/occkit/occkit/bench/workload"
-	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ"
-	"github.com/occkit/occkit/occ/observe"
 	"github.com/occkit/occkit/occ/retry"
 )
 
@@ -71,15 +66,11 @@ type Outcome struct {
 }
 
 // Client runs operations one after the other. It is not safe for concurrent
-// use: each client of a benchmark has its own.
+// use: each client of a benchmark has its own, made by [Team.Client].
 type Client struct {
-	strategy Strategy
-	env      Env
-	db       *occ.DB
-	repo     *occ.Repository[Row, int64]
-	sql      statements
-	begin    string
-	current  Outcome
+	*Team
+	sql    statements
+	counts counts
 
 	// The operation on its way; see plan.
 	rows           []Row
@@ -89,59 +80,12 @@ type Client struct {
 	args           []any
 }
 
-// Client returns a new client of the strategy. It does not use the database.
-func (s Strategy) Client(env Env) (*Client, error) {
-	c := &Client{strategy: s, env: env, begin: "BEGIN"}
-	if b, ok := env.Dialect.(dialects.Beginner); ok {
-		c.begin = b.Begin()
-	}
-	policy := s.backOff
-	if inner := policy.NewBackOff; inner != nil {
-		policy.NewBackOff = func() backoff.BackOff { return &bounded{inner(), env.Left} }
-	}
-	c.db = occ.New(env.DB, env.Dialect, &occ.Options{Retry: &policy, Observer: observe.Func(c.observe)})
-	var err error
-	if c.repo, err = occ.NewRepository[Row, int64](c.db, env.Table, nil); err != nil {
-		return nil, err
-	}
-	c.sql, err = newStatements(env)
-	return c, err
-}
-
-// bounded ends a backoff whose next delay would outlast the measured time.
-type bounded struct {
-	backoff.BackOff
-	left func() time.Duration
-}
-
-// NextBackOff returns the next delay, or [backoff.Stop].
-func (b *bounded) NextBackOff() time.Duration {
-	delay := b.BackOff.NextBackOff()
-	if delay >= b.left() {
-		return backoff.Stop
-	}
-	return delay
-}
-
-// observe counts the attempts of the operation as a whole. The writes that it
-// consists of report themselves too.
-func (c *Client) observe(_ context.Context, e observe.Event) {
-	if e.Op != "mutate" && e.Op != "transact" && e.Op != "retry" {
-		return
-	}
-	switch e.Kind {
-	case observe.Attempt:
-		c.current.Attempts++
-	case observe.Conflict:
-		c.current.Conflicts++
-	}
-}
-
 // Do runs one operation until its outcome is known.
 func (c *Client) Do(ctx context.Context, op workload.Op) Outcome {
-	c.current = Outcome{}
-	o := &c.current
-	o.Err = c.strategy.run(c, ctx, &op)
+	var o Outcome
+	attempts, conflicts := c.counts.attempts.Load(), c.counts.conflicts.Load()
+	o.Err = c.strategy.run(c, c.counts.in(ctx), &op)
+	o.Attempts, o.Conflicts = c.counts.attempts.Load()-attempts, c.counts.conflicts.Load()-conflicts
 	o.Kind = c.kind(ctx, o.Err)
 	switch o.Kind {
 	case Committed:
@@ -150,7 +94,7 @@ func (c *Client) Do(ctx context.Context, op workload.Op) Outcome {
 	case Unknown:
 		o.Writes = c.writes
 	}
-	return *o
+	return o
 }
 
 func (c *Client) kind(ctx context.Context, err error) Kind {

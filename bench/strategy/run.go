@@ -50,14 +50,15 @@ func (c *Client) optimistic(ctx context.Context, op *workload.Op) error {
 	}
 }
 
+// mutate changes one row. The function may run on another goroutine, together with
+// those of other clients, several times, and even after Mutate has returned with an
+// error: it uses nothing that belongs to the client or to the workload.
 func (c *Client) mutate(ctx context.Context, op *workload.Op) error {
-	row, err := c.repo.Mutate(ctx, op.Keys[0], func(row *Row) error {
-		c.rows = append(c.rows[:0], *row)
-		if err := c.plan(op); err != nil {
-			return err
-		}
-		row.N = c.rows[0].N
-		return nil
+	c.intend(op)
+	delta := op.Deltas[0]
+	row, err := c.repo.Mutate(ctx, op.Keys[0], func(row *Row) (err error) {
+		row.N, err = workload.Add(row.N, delta)
+		return err
 	})
 	if err == nil {
 		c.writes[0].Version = row.Version

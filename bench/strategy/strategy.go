@@ -12,6 +12,7 @@ import (
 
 	"github.com/occkit/occkit/bench/workload"
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/hotkey"
 	"github.com/occkit/occkit/occ/retry"
 )
 
@@ -45,9 +46,14 @@ type Strategy struct {
 	// Extra says that the strategy is run only when it is asked for by name.
 	Extra bool
 
-	backOff retry.Policy
-	serves  func(w workload.Workload) bool // nil: every workload
-	run     func(c *Client, ctx context.Context, op *workload.Op) error
+	// Checked says that operations read, and then write with a check, each by
+	// itself while its row is cold: how often they conflict there can be predicted.
+	Checked bool
+
+	backOff    retry.Policy
+	contention hotkey.Policy
+	serves     func(w workload.Workload) bool // nil: every workload
+	run        func(c *Client, ctx context.Context, op *workload.Op) error
 }
 
 // Serves tells whether the strategy is a way to do a workload.
@@ -61,44 +67,82 @@ const (
 
 // All returns every strategy, in the order in which they are shown.
 func All() []Strategy {
-	jitter := retry.Policy{NewBackOff: retry.FullJitter(base, limit)}
+	all := append(backoffs(), contentions()...)
+	return append(all, others()...)
+}
+
+// alone lets occkit run each operation by itself, however contended its row is:
+// what is compared is the way that the strategy names, and nothing else.
+var alone = hotkey.Policy{Mode: hotkey.Backoff}
+
+func jitter() retry.Policy { return retry.Policy{NewBackOff: retry.FullJitter(base, limit)} }
+
+// backoffs are the control, and occkit's checked writes with several backoffs.
+func backoffs() []Strategy {
 	return []Strategy{
 		{
 			Name: "naive", Summary: "read, then write without a version check (the control: it must be caught)",
-			Control: true, backOff: jitter, run: (*Client).naive,
+			Control: true, backOff: jitter(), contention: alone, run: (*Client).naive,
 		},
 		{
 			Name: "none", Summary: "occkit's checked write, repeated at once after a conflict",
-			backOff: retry.Policy{NewBackOff: retry.None()}, run: (*Client).optimistic,
+			backOff: retry.Policy{NewBackOff: retry.None()}, contention: alone, run: (*Client).optimistic, Checked: true,
 		},
 		{
 			Name: "exponential", Summary: "occkit's checked write, waiting 2, 4, 8 ... 250 ms",
-			backOff: retry.Policy{NewBackOff: retry.Exponential(base, limit)}, run: (*Client).optimistic,
+			backOff: retry.Policy{NewBackOff: retry.Exponential(base, limit)}, contention: alone, run: (*Client).optimistic, Checked: true,
 		},
 		{
-			Name: "full-jitter", Summary: "occkit's checked write, waiting a random part of that (occkit's default)",
-			backOff: jitter, run: (*Client).optimistic,
+			Name: "full-jitter", Summary: "occkit's checked write, waiting a random part of that",
+			backOff: jitter(), contention: alone, run: (*Client).optimistic, Checked: true,
 		},
+	}
+}
+
+// contentions are occkit's ways to treat a row that many clients want at once.
+func contentions() []Strategy {
+	way := func(name, summary string, policy hotkey.Policy) Strategy {
+		return Strategy{
+			Name: name, Summary: summary, Extra: policy.Mode != hotkey.Auto, Checked: policy.Mode == hotkey.Auto,
+			backOff: jitter(), contention: policy, serves: isSingle, run: (*Client).optimistic,
+		}
+	}
+	return []Strategy{
+		way("auto", "occkit's default: full-jitter while rows are cold, group where they are hot", hotkey.Policy{}),
+		way("gate", "clients of a process take turns at a row, and hand it on without reading it again", hotkey.Policy{Mode: hotkey.Gate}),
+		way("combine", "changes of a row that wait at the same time share one write", hotkey.Policy{Mode: hotkey.Combine, MaxKeys: 1}),
+		way("group", "combine, and rows that wait at the same time share one statement", hotkey.Policy{Mode: hotkey.Combine}),
+		way("lock", "lock the row in the database before each read", hotkey.Policy{Mode: hotkey.Lock}),
+	}
+}
+
+// others are the pessimistic and the single-statement ways, and what belongs to
+// some workloads only.
+func others() []Strategy {
+	return []Strategy{
 		{
 			Name: "for-update", Summary: "lock the rows, read, write (SELECT ... FOR UPDATE, or BEGIN IMMEDIATE)",
-			backOff: jitter, run: (*Client).pessimistic,
+			backOff: jitter(), contention: alone, run: (*Client).pessimistic,
 		},
 		{
 			Name: "atomic", Summary: "let the database compute: SET n = n + 1, version = version + 1 (doctors: on locked rows)",
-			backOff: jitter, run: (*Client).atomic,
+			backOff: jitter(), contention: alone, run: (*Client).atomic,
 		},
 		{
 			Name: "loop", Summary: "full-jitter without the bulk write: a checked write for each row, in one transaction (batch only)",
-			backOff: jitter, run: (*Client).loop, serves: isBulk,
+			backOff: jitter(), contention: alone, run: (*Client).loop, serves: isBulk,
 		},
 		{
 			Name: "relaxed", Summary: "full-jitter that checks only what it writes: doctors violates (transfer and doctors, if named)",
-			backOff: jitter, run: (*Client).relaxed, serves: isUnit, Extra: true,
+			backOff: jitter(), contention: alone, run: (*Client).relaxed, serves: isUnit, Extra: true,
 		},
 	}
 }
 
 func isBulk(w workload.Workload) bool { return w.Bulk }
+
+// isSingle tells whether operations are about one row.
+func isSingle(w workload.Workload) bool { return w.Rows == 1 && !w.Bulk }
 
 // isUnit tells whether operations decide by several rows.
 func isUnit(w workload.Workload) bool { return w.Rows > 1 && !w.Bulk }

@@ -3,6 +3,8 @@ package strategy_test
 import (
 	"context"
 	"io"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,19 +25,26 @@ func clients(t *testing.T, wrap func(dialects.DB) dialects.DB, run func(t *testi
 	for _, s := range strategy.All() {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			db := dbtest.Open(t, "sqlite", dbtest.SQLite(t))
-			_, err := db.ExecContext(t.Context(), "CREATE TABLE bench (id INTEGER PRIMARY KEY, n INTEGER, version INTEGER)")
-			require.NoError(t, err)
-			_, err = db.ExecContext(t.Context(), "INSERT INTO bench VALUES (0, 5, 1), (1, 5, 1)")
-			require.NoError(t, err)
-			c, err := s.Client(strategy.Env{
-				DB: wrap(sqldb.New(db)), Dialect: sqlite.New(), Placeholder: func(int) string { return "?" },
-				Table: "bench", Left: func() time.Duration { return time.Hour },
-			})
+			c, err := team(t, s, wrap).Client()
 			require.NoError(t, err)
 			run(t, s, c)
 		})
 	}
+}
+
+func team(t *testing.T, s strategy.Strategy, wrap func(dialects.DB) dialects.DB) *strategy.Team {
+	t.Helper()
+	db := dbtest.Open(t, "sqlite", dbtest.SQLite(t))
+	_, err := db.ExecContext(t.Context(), "CREATE TABLE bench (id INTEGER PRIMARY KEY, n INTEGER, version INTEGER)")
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "INSERT INTO bench VALUES (0, 5, 1), (1, 5, 1)")
+	require.NoError(t, err)
+	team, err := s.Team(strategy.Env{
+		DB: wrap(sqldb.New(db)), Dialect: sqlite.New(), Placeholder: func(int) string { return "?" },
+		Table: "bench", Left: func() time.Duration { return time.Hour },
+	})
+	require.NoError(t, err)
+	return team
 }
 
 func plain(db dialects.DB) dialects.DB { return db }
@@ -136,13 +145,16 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, s.Control)
 	_, err = strategy.Find("hope")
-	require.EqualError(t, err, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, for-update, atomic, loop, relaxed`)
-	require.NotContains(t, strategy.Defaults(), "relaxed")
+	require.EqualError(t, err, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, auto, gate, combine, group, lock, for-update, atomic, loop, relaxed`)
+	require.Equal(t, []string{"naive", "none", "exponential", "full-jitter", "auto", "for-update", "atomic", "loop"}, strategy.Defaults())
 }
 
 func TestServes(t *testing.T) {
 	t.Parallel()
-	served := map[string][]string{"loop": {"batch"}, "relaxed": {"transfer", "doctors"}}
+	served := map[string][]string{
+		"loop": {"batch"}, "relaxed": {"transfer", "doctors"},
+		"auto": {"counter"}, "gate": {"counter"}, "combine": {"counter"}, "group": {"counter"}, "lock": {"counter"},
+	}
 	for _, s := range strategy.All() {
 		var names []string
 		for _, w := range workload.All() {
@@ -155,6 +167,51 @@ func TestServes(t *testing.T) {
 		} else {
 			require.Equal(t, workload.Names(), names, s.Name)
 		}
+	}
+}
+
+// The clients of a team share rows and queues: each is told of its own writes and
+// tries, and none are missing.
+func TestTeamSharesAndTellsApart(t *testing.T) {
+	t.Parallel()
+	const members, each = 8, 25
+	for _, s := range strategy.All() {
+		if s.Control {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			team := team(t, s, plain)
+			var group sync.WaitGroup
+			outcomes := make([][]strategy.Outcome, members)
+			for i := range members {
+				c, err := team.Client()
+				require.NoError(t, err)
+				group.Go(func() {
+					for range each {
+						o := c.Do(t.Context(), increment)
+						o.Writes = slices.Clone(o.Writes)
+						outcomes[i] = append(outcomes[i], o)
+					}
+				})
+			}
+			group.Wait()
+			versions := map[int64]bool{}
+			attempts, conflicts := team.Stray()
+			for _, o := range slices.Concat(outcomes...) {
+				require.NoError(t, o.Err)
+				require.Len(t, o.Writes, 1)
+				versions[o.Writes[0].Version] = true
+				attempts += o.Attempts
+				conflicts += o.Conflicts
+			}
+			require.Len(t, versions, members*each, "each operation owns a version")
+			for version := range int64(members * each) {
+				require.True(t, versions[version+2], "version %d", version+2)
+			}
+			require.Positive(t, attempts)
+			require.Less(t, conflicts, attempts, "the last try of each wins")
+		})
 	}
 }
 

@@ -32,12 +32,21 @@ func (o *Op) Decide(values, deltas []int64) error {
 		return o.duty(values, deltas)
 	}
 	for i, delta := range o.Deltas {
-		if values[i]+delta < 0 {
-			return ErrDeclined
+		if _, err := Add(values[i], delta); err != nil {
+			return err
 		}
 	}
 	copy(deltas, o.Deltas)
 	return nil
+}
+
+// Add returns what a row that holds value holds after delta was added. A row that
+// does not allow that is [ErrDeclined].
+func Add(value, delta int64) (int64, error) {
+	if value+delta < 0 {
+		return value, ErrDeclined
+	}
+	return value + delta, nil
 }
 
 // Forbidden tells whether rows that hold values contradict what every operation
@@ -73,13 +82,25 @@ type Source struct {
 	random       *rand.Rand
 	keys, deltas []int64
 	taken        map[int64]struct{} // the keys of a bulk operation so far
+	drawn        []int32            // see Drawn
 }
 
 // Next returns the next operation. Its slices are reused.
 func (s *Source) Next() Op { return s.next(s) }
 
+// Drawn returns the keys that were chosen so far, in order: of each operation the
+// first one, which depends on the distribution alone.
+func (s *Source) Drawn() []int32 { return s.drawn }
+
+// draw chooses a key that depends on the distribution alone.
+func (s *Source) draw() int64 {
+	key := s.sampler.Draw(s.random)
+	s.drawn = append(s.drawn, int32(key)) // keys are numbered by int32: see Sampler
+	return key
+}
+
 func (s *Source) counter() Op {
-	s.keys[0], s.deltas[0] = s.sampler.Draw(s.random), 1
+	s.keys[0], s.deltas[0] = s.draw(), 1
 	return Op{Keys: s.keys, Deltas: s.deltas}
 }
 
@@ -88,7 +109,7 @@ func (s *Source) counter() Op {
 const maxAmount = 100
 
 func (s *Source) transfer() Op {
-	a := s.sampler.Draw(s.random)
+	a := s.draw()
 	b := s.sampler.drawOther(s.random, a)
 	amount := 1 + s.random.Int64N(maxAmount)
 	if s.random.IntN(2) == 0 {
@@ -100,7 +121,7 @@ func (s *Source) transfer() Op {
 }
 
 func (s *Source) doctors() Op {
-	me := s.sampler.Draw(s.random)
+	me := s.draw()
 	s.keys[0], s.keys[1] = me&^1, me|1
 	return Op{Keys: s.keys, Actor: int(me & 1)}
 }
@@ -108,7 +129,12 @@ func (s *Source) doctors() Op {
 func (s *Source) batch() Op {
 	clear(s.taken)
 	for i := range s.keys {
-		key := s.sampler.drawFree(s.random, s.taken)
+		var key int64
+		if i == 0 {
+			key = s.draw()
+		} else {
+			key = s.sampler.drawFree(s.random, s.taken)
+		}
 		s.taken[key] = struct{}{}
 		s.keys[i], s.deltas[i] = key, 1
 	}

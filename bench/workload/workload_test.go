@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/occkit/occkit/bench/measure"
 	"github.com/occkit/occkit/bench/workload"
 )
 
@@ -68,6 +69,55 @@ func TestSamplerChiSquare(t *testing.T) {
 			chi += diff * diff / want
 		}
 		require.Less(t, chi, 148.2, "%s", dist)
+	}
+}
+
+// Any exponent from zero on is exact: probabilities add up to one, each is its share
+// of the sum, and what is drawn collides as often as predicted.
+func TestZipfOfAnyExponent(t *testing.T) {
+	t.Parallel()
+	const draws = 200_000
+	for _, theta := range []float64{0, 1e-300, 1e-9, 0.01, 0.5, 0.999999, 1, 1.000001, 2, 5, 50, 300, 1e6, math.MaxFloat64} {
+		for _, keys := range []int{1, 2, 1000} {
+			s := workload.NewSampler(workload.Dist{Theta: theta}, keys, 7)
+			var zeta, squares float64
+			for i := keys; i >= 1; i-- {
+				p := math.Exp(-theta * math.Log(float64(i)))
+				zeta += p
+				squares += p * p
+			}
+			require.InEpsilon(t, 1/zeta, s.Hottest(), 1e-9, "%v over %d", theta, keys)
+			require.InEpsilon(t, squares/zeta/zeta, s.Collision(), 1e-9, "%v over %d", theta, keys)
+			random, counts := rand.New(rand.NewPCG(1, 2)), make([]int64, keys)
+			for range draws {
+				counts[s.Draw(random)]++
+			}
+			hot := float64(counts[s.Key(1)]) / draws
+			require.InDelta(t, s.Hottest(), hot, 5*math.Sqrt(s.Hottest()/draws), "%v over %d", theta, keys)
+			require.InDelta(t, s.Collision(), measure.Collision(counts), 0.01*s.Collision()+0.0003, "%v over %d", theta, keys)
+		}
+	}
+}
+
+// What an operation chooses first depends on the distribution alone, whatever else
+// it must choose: that is what is compared with the prediction.
+func TestDrawnKeysCollideAsPredicted(t *testing.T) {
+	t.Parallel()
+	const keys, ops = 40, 20_000
+	for _, dist := range dists {
+		for _, w := range workload.All() {
+			s := workload.NewSampler(dist, keys, 1)
+			source := w.Sized(3).Source(s, 1, 1)
+			counts := make([]int64, keys)
+			for range ops {
+				source.Next()
+			}
+			require.Len(t, source.Drawn(), ops)
+			for _, key := range source.Drawn() {
+				counts[key]++
+			}
+			require.InDelta(t, s.Collision(), measure.Collision(counts), 0.03*s.Collision()+0.0015, "%s, %s", w.Name, dist)
+		}
 	}
 }
 

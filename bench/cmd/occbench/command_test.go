@@ -88,12 +88,12 @@ func TestShortRun(t *testing.T) {
 	require.Contains(t, stderr, "round 2 of 2")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	requireResult(t, text, 12)
+	requireResult(t, text, 13)
 }
 
 func TestUnitsAndBulkWrites(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := invoke(t, "--workload", "doctors,batch", "--batch", "10", "--duration", "60ms", "--reps", "1")
+	code, stdout, stderr := invoke(t, "--workload", "doctors,batch", "--batch", "10", "--duration", "250ms", "--reps", "1")
 	require.Equal(t, exitOK, code, stdout+stderr)
 	require.Contains(t, stdout, "doctors: 16 clients on 8 keys")
 	require.Contains(t, stdout, "batch of 10 rows: 16 clients on 1,000 keys")
