@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/hotkey"
 )
 
 // Mutate reads the row of a key, lets change change it, and writes it if nobody
@@ -42,12 +43,22 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 	}
 	a := c.db.opts.Retry.Start()
 	watch := c.watch(m.op, key, &a)
+	if c.hot != nil {
+		why, err := c.hot.route(key)
+		switch {
+		case err != nil:
+			return none, err
+		case why != hotkey.Alone:
+			return c.hot.mutate(ctx, key, change, why, watch)
+		}
+	}
 	var before error
 	for {
 		row, f := m.attempt(ctx)
 		watch.attempt(ctx, f.err)
 		if f.err == nil {
 			c.version.field.of(m.row).Set(m.b.next)
+			c.rungs[alone].Add(1)
 			return *row, nil
 		}
 		m.afterOutage = f.outcome == dialects.Down
@@ -57,6 +68,9 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 		if err != nil {
 			m.complete(ctx, err)
 			return none, err
+		}
+		if c.hot != nil && errors.Is(f.err, ErrConflict) && !c.hot.nested() {
+			return c.hot.mutate(ctx, key, change, hotkey.AfterConflict, watch)
 		}
 	}
 }

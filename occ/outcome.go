@@ -84,6 +84,7 @@ type watch struct {
 	observer observe.Observer
 	subject  Subject
 	attempts *retry.Attempts
+	rung     rung // how a Mutate was run that has queued
 }
 
 func (w *watch) event(ctx context.Context, kind observe.Kind, reason string, err error) {
@@ -101,7 +102,11 @@ func (w *watch) attempt(ctx context.Context, err error) {
 	if w == nil {
 		return
 	}
-	w.event(ctx, observe.Attempt, "", err)
+	reason := ""
+	if w.rung != alone {
+		reason = w.rung.String()
+	}
+	w.event(ctx, observe.Attempt, reason, err)
 	switch {
 	case errors.Is(err, ErrAmbiguous):
 		w.event(ctx, observe.Ambiguous, "", err)

@@ -20,6 +20,12 @@ type RepositoryOptions struct {
 	// on databases where the update cannot return what the trigger made of it:
 	// MySQL, MariaDB, and SQLite. Defaults to false.
 	ReadBack bool
+	// Immutable are types of fields whose values may be shared by copies of a row
+	// although they hold pointers, because nobody changes what is behind them:
+	// decimal.Decimal, for example. Rows with such fields of other types cannot be
+	// copied, and [Repository.Mutate] then neither combines writes of a contended
+	// row nor hands the row on. Defaults to those of time and net/netip.
+	Immutable []reflect.Type
 
 	_ struct{} // no positional literals, so that fields may be added
 }
@@ -68,6 +74,9 @@ type core[T any, K comparable] struct {
 	guards  sync.Map // statement -> its guarded form
 	bulks   sync.Map // arrayKey -> dialects.Statement, "types" -> []string, "loop" -> *dialects.Statement
 	pool    sync.Pool
+
+	hot   *hot[T, K] // nil where Mutate never queues
+	rungs rungCounts
 }
 
 // NewRepository returns the repository of a table, named "table" or
@@ -102,6 +111,13 @@ func NewRepository[T any, K comparable](db *DB, table string, opts *RepositoryOp
 	}
 	c.pool.New = func() any { return newBuffers(f.typ) }
 	if err := c.compile(); err != nil {
+		return nil, m.errorf("", "table %q does not fit dialect %s: %w", table, db.dialect.Name(), err)
+	}
+	var immutable []reflect.Type
+	if opts != nil {
+		immutable = opts.Immutable
+	}
+	if c.hot, err = newHot(c, immutable); err != nil {
 		return nil, m.errorf("", "table %q does not fit dialect %s: %w", table, db.dialect.Name(), err)
 	}
 	return &Repository[T, K]{core: c}, nil

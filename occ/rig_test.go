@@ -13,6 +13,7 @@ import (
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/dialects/sqlite"
 	"github.com/occkit/occkit/occ"
+	"github.com/occkit/occkit/occ/hotkey"
 	"github.com/occkit/occkit/occ/retry"
 )
 
@@ -48,7 +49,8 @@ type rigSetup struct {
 	dialect dialects.Dialect // nil: SQLite's
 	opts    occ.Options      // Retry nil: no waits, eight attempts
 	repo    *occ.RepositoryOptions
-	conns   int // size of the pool; zero: any
+	conns   int  // size of the pool; zero: any
+	queue   bool // opts.Contention holds; otherwise every Mutate runs by itself
 }
 
 // rig is a table of accounts on SQLite, behind a wire.
@@ -75,6 +77,9 @@ func newRig(t testing.TB, s rigSetup) *rig {
 	}
 	if s.opts.Retry == nil {
 		s.opts.Retry = &retry.Policy{MaxAttempts: 8, NewBackOff: retry.None()}
+	}
+	if !s.queue {
+		s.opts.Contention.Mode = hotkey.Backoff
 	}
 	if s.opts.Classify == nil {
 		s.opts.Classify = knownProof

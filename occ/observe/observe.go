@@ -26,6 +26,8 @@ type Kind uint8
 const (
 	// Attempt: one attempt ended, Err says how; nil means that it succeeded.
 	// Every attempt is reported, and first of all that follows from it.
+	//
+	// Reason says how a queued Mutate was run, see Queued; otherwise it is empty.
 	Attempt Kind = iota + 1
 	// Conflict: the attempt lost against a concurrent change. Reason says how
 	// that was noticed: a stale version, or the server's own word.
@@ -39,12 +41,18 @@ const (
 	Ambiguous
 	// Overwrite: a row was written without a version check, as asked.
 	Overwrite
+	// Queued: a Mutate waits for its turn at a contended row. Reason says why it
+	// queues: "policy", "hot key" (others met conflicts there), "busy table" (many
+	// keys are hot at the same time), "conflict" (it met one itself). The Attempt
+	// that follows names how it was run in its Reason: "gate", "combine", "group"
+	// or "lock".
+	Queued
 
 	kinds // how many there are, zero included
 )
 
 var kindNames = [kinds]string{
-	"invalid", "attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite",
+	"invalid", "attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite", "queued",
 }
 
 // String returns the kind's name in lower case, which is stable.

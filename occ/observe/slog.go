@@ -18,7 +18,7 @@ type SlogOptions struct {
 }
 
 // Slog returns an [Observer] that writes every event to logger, nil meaning
-// [slog.Default]. Levels: Debug for Attempt and Retry, Info for Conflict, Warn
+// [slog.Default]. Levels: Debug for Attempt, Retry and Queued, Info for Conflict, Warn
 // for Exhausted and Overwrite, Error for Ambiguous.
 //
 // The message is "occ " and the kind's name. The attributes, left out where
@@ -53,7 +53,7 @@ func (s *slogger) Observe(ctx context.Context, e Event) {
 
 func levelOf(k Kind) slog.Level {
 	switch k {
-	case Attempt, Retry:
+	case Attempt, Retry, Queued:
 		return slog.LevelDebug
 	case Conflict:
 		return slog.LevelInfo

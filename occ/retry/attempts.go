@@ -62,6 +62,10 @@ func (a *Attempts) Outage(ctx context.Context, err error) error {
 	return a.next(ctx, err, true)
 }
 
+// Skip notes that another attempt is under way which somebody else has decided on
+// and paced.
+func (a *Attempts) Skip() { a.retries, a.delay = a.retries+1, 0 }
+
 func (a *Attempts) next(ctx context.Context, err error, outage bool) error {
 	if final, ok := terminal(err); ok {
 		return final

@@ -1,0 +1,210 @@
+package occ
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/hotkey"
+	"github.com/occkit/occkit/occ/observe"
+)
+
+// hot runs Mutate for keys that many callers of this process want at once.
+//
+// Callers queue per key. A round reads the row, unless the last round left it
+// behind, applies what waits to the row in memory, one function after the other,
+// and writes the result in one checked statement whose version moves by the number
+// of functions. So each function has a version of its own, as if it had been
+// written by itself. When the check fails, nothing was written: all functions run
+// again on a fresh row, which is locked this time.
+type hot[T any, K comparable] struct {
+	c       *core[T, K]
+	table   *hotkey.Table[K, *hotOp[T, K], memory[T]]
+	copier  *copier[T]
+	step    dialects.Statement                 // an update that sets the version
+	group   atomic.Pointer[dialects.Statement] // the same for many rows
+	forward bool                               // a written row may be what the next round starts from
+
+	appliers appliers
+}
+
+// hotOp is a Mutate that queues.
+type hotOp[T any, K comparable] struct {
+	hotkey.Ticket
+	change func(*T) error
+
+	row      T         // what change made of the row
+	err      error     // why nothing was written
+	tries    int       // how many attempts failed
+	failed   []failure // why, if anybody wants to know
+	rung     rung      // how it was run in the end
+	panicked any       // what change panicked with
+	exited   bool      // change ended its goroutine
+}
+
+// broke tells whether the function did not come back.
+func (op *hotOp[T, K]) broke() bool { return op.panicked != nil || op.exited }
+
+// memory is what a line remembers from round to round.
+type memory[T any] struct {
+	row *T // the row as last written; nil: read it
+}
+
+// newHot returns nil where nothing queues.
+func newHot[T any, K comparable](c *core[T, K], immutable []reflect.Type) (*hot[T, K], error) {
+	policy := c.db.opts.Contention
+	if policy.Mode == hotkey.Backoff || policy.Mode == hotkey.Lock || c.readBack {
+		return nil, nil //nolint:nilnil // there is no error in that
+	}
+	h := &hot[T, K]{c: c, copier: newCopier[T](c.m, immutable)}
+	// What the server computes is not known before the row is read again.
+	h.forward = !slices.ContainsFunc(c.m.table.Columns, func(col dialects.Column) bool { return col.ReadOnly })
+	var err error
+	stepped := c.stepped()
+	if h.step, err = c.db.dialect.Update(stepped); err != nil {
+		return nil, err
+	}
+	_, multi := c.db.dialect.(dialects.MultiReader)
+	if _, ok := c.db.dialect.(dialects.ArrayWriter); !ok || !multi {
+		policy.MaxKeys = 1
+	}
+	if !h.forward || c.version.kind == dialects.Xmin { // the second of a batch would not see what the first did
+		policy.MaxBatch = 1
+	}
+	h.table = hotkey.New[K, *hotOp[T, K], memory[T]](policy, h.work)
+	return h, nil
+}
+
+// stepped is the table as statements see it that move the version by several: the
+// new version is bound, as a token is, and not computed by the database.
+func (c *core[T, K]) stepped() *dialects.Table {
+	t := c.m.table
+	if c.version.kind != dialects.Counter {
+		return &t
+	}
+	t.Columns = append([]dialects.Column(nil), t.Columns...)
+	t.Columns[c.m.version].Version = dialects.Token
+	return &t
+}
+
+// rung is how a Mutate was run.
+type rung uint8
+
+const (
+	alone rung = iota
+	gated
+	combined
+	grouped
+	locked
+	rungs
+)
+
+// String returns the rung's name, which is stable.
+func (r rung) String() string {
+	return [rungs]string{"alone", "gate", "combine", "group", "lock"}[r]
+}
+
+type rungCounts [rungs]atomic.Int64
+
+// Contention counts how [Repository.Mutate] was run so far, in this process.
+type Contention struct {
+	hotkey.Stats
+	// Alone ran by themselves. Gated had a write of their own after a turn in the
+	// queue. Combined shared a write with others of the same row, Grouped a
+	// statement with other rows. Locked were done under a row lock, after a
+	// conflict or because the policy says so.
+	Alone, Gated, Combined, Grouped, Locked int64
+}
+
+// Contention returns the counts. They are not of one instant.
+func (r *Repository[T, K]) Contention() Contention {
+	count := &r.core.rungs
+	c := Contention{
+		Alone: count[alone].Load(), Gated: count[gated].Load(), Combined: count[combined].Load(),
+		Grouped: count[grouped].Load(), Locked: count[locked].Load(),
+	}
+	if h := r.core.hot; h != nil {
+		c.Stats = h.table.Stats()
+	}
+	return c
+}
+
+type urgentKey struct{}
+
+// Urgent marks the operations that are done with the returned context as urgent:
+// where [Repository.Mutate] queues for its key, they go before all that are not.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
+func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
+
+// ErrOverloaded: too many operations of this process wait for the row already.
+// Nothing was written.
+var ErrOverloaded = errors.New("overloaded")
+
+// mutate queues for the key. Watch reports events, and may be nil.
+func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, why hotkey.Why, w *watch) (T, error) {
+	var none T
+	s := h.c.subject("mutate", key)
+	w.event(ctx, observe.Queued, why.String(), nil)
+	op := &hotOp[T, K]{change: change}
+	err := h.table.Do(ctx, key, op, isUrgent(ctx))
+	switch {
+	case errors.Is(err, hotkey.ErrFull):
+		err = &OpError{Subject: s, Kind: ErrOverloaded, Err: err}
+		w.attempt(ctx, err)
+		return none, err
+	case err != nil:
+		err = &OpError{Subject: s, Err: fmt.Errorf("left the queue: %w", context.Cause(ctx))}
+		w.attempt(ctx, err)
+		return none, err
+	}
+	h.report(ctx, op, w)
+	switch {
+	case op.panicked != nil:
+		panic(op.panicked)
+	case op.exited:
+		runtime.Goexit()
+	case op.err != nil:
+		return none, op.err
+	}
+	h.c.rungs[op.rung].Add(1)
+	return op.row, nil
+}
+
+// report tells the observer what happened in the queue.
+func (h *hot[T, K]) report(ctx context.Context, op *hotOp[T, K], w *watch) {
+	if w == nil {
+		return
+	}
+	for _, f := range op.failed {
+		w.attempt(ctx, f.err)
+		w.attempts.Skip()
+		w.retried(ctx, f.err, nil)
+	}
+	w.rung = op.rung
+	w.attempt(ctx, op.err)
+	w.retried(ctx, op.err, op.err)
+}
+
+// route tells whether a Mutate queues, and why. One that is called by the function
+// of another does not: it is an error if it is about the same row, for which it
+// would wait for ever.
+func (h *hot[T, K]) route(key K) (hotkey.Why, error) {
+	s, ok := h.appliers.current().(*sweep[T, K])
+	switch {
+	case !ok:
+		return h.table.Route(key), nil
+	case s.batches[s.at].line.Key == key:
+		return hotkey.Alone, &OpError{Subject: h.c.subject("mutate", key), Kind: ErrUsage, Err: errNested}
+	default:
+		return hotkey.Alone, nil
+	}
+}
+
+// nested tells whether the function of another Mutate calls.
+func (h *hot[T, K]) nested() bool { return h.appliers.current() != nil }

@@ -1,0 +1,348 @@
+package hotkey
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Work does one round of work on lines: it takes operations, and finishes them or
+// puts them back. When it returns, the table takes back the lines that were not
+// detached. It is called from several goroutines, each time with other lines. It
+// must not panic, and must not keep the slice. It may end its goroutine
+// ([runtime.Goexit]).
+type Work[K comparable, O Op, S any] func(lines []*Line[K, O, S])
+
+// Table holds the lines of the keys that are hot. It is safe for concurrent use.
+// A table without operations has no goroutine.
+//
+// Operations run in rounds, which work on several lines if the policy allows it.
+// A round takes what waits when it begins; nobody waits for it to fill. While a
+// round is under way, what arrives waits for the next, unless the round takes
+// unusually long: then another begins beside it, so that a slow key delays the
+// other keys of its own round at most.
+type Table[K comparable, O Op, S any] struct {
+	policy Policy
+	work   Work[K, O, S]
+	lively atomic.Bool // there are lines
+
+	mu      sync.Mutex
+	lines   map[K]*Line[K, O, S]
+	ready   []*Line[K, O, S] // lines with work that belong to nobody
+	workers int              // goroutines that run rounds, but for slow ones
+	width   float64          // how many lines a round has, of late
+	pace    time.Duration    // how long a round takes, of late
+	sweeper *time.Timer
+
+	stats counters
+}
+
+// New returns an empty table.
+func New[K comparable, O Op, S any](policy Policy, work Work[K, O, S]) *Table[K, O, S] {
+	return &Table[K, O, S]{policy: policy.normal(), work: work, lines: map[K]*Line[K, O, S]{}}
+}
+
+const (
+	// Bounds of how long a round may take before it counts as slow.
+	slowFactor  = 4
+	slowAtLeast = 2 * time.Millisecond
+	slowAtMost  = 100 * time.Millisecond
+	// From how many lines in a round on cold keys join it: many keys are busy at
+	// the same time, so that one more makes the round hardly longer.
+	wide = 4
+	// How many lines are remembered when nothing waits in them.
+	maxIdleLines = 8192
+)
+
+// Policy returns the table's policy, with its defaults filled in.
+func (t *Table[K, O, S]) Policy() Policy { return t.policy }
+
+// Why tells why an operation was queued, or that it was not.
+type Why uint8
+
+const (
+	// Alone: the operation runs by itself.
+	Alone Why = iota
+	// ByPolicy: the policy wants every operation to queue.
+	ByPolicy
+	// HotKey: others have met conflicts on the key a short while ago.
+	HotKey
+	// BusyTable: so many keys are hot that all operations share round trips.
+	BusyTable
+	// AfterConflict: the operation ran by itself and met a conflict.
+	AfterConflict
+)
+
+// String returns the reason in lower case, which is stable.
+func (w Why) String() string {
+	return [...]string{"alone", "policy", "hot key", "busy table", "conflict"}[w]
+}
+
+// Route says whether an operation on a key should queue, and why. While no key is
+// hot it costs one atomic load.
+func (t *Table[K, O, S]) Route(key K) Why {
+	switch {
+	case t.policy.Mode == Gate, t.policy.Mode == Combine:
+		return ByPolicy
+	case t.policy.Mode != Auto, !t.lively.Load():
+		return Alone
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.lines[key] != nil:
+		return HotKey
+	case t.width >= wide && t.policy.MaxKeys > 1 && len(t.lines) < maxIdleLines:
+		return BusyTable
+	default:
+		return Alone
+	}
+}
+
+// Do queues an operation on a key and returns when it is finished. It returns
+// the context's error when ctx ends before the operation was taken, and [ErrFull]
+// at once when too many wait: then nothing was done. Once the operation is taken
+// Do waits for its end whatever ctx says, because the outcome is about to be
+// known.
+func (t *Table[K, O, S]) Do(ctx context.Context, key K, op O, urgent bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tk := op.ticket()
+	line, err := t.enter(key, op, urgent)
+	if err != nil {
+		return err
+	}
+	defer tk.close()
+	if ended := ctx.Done(); ended != nil {
+		select {
+		case <-tk.done:
+			return t.outcome(ctx, tk)
+		case <-ended:
+			if t.leave(line, op) {
+				return ctx.Err()
+			}
+		}
+	}
+	<-tk.done
+	return t.outcome(ctx, tk)
+}
+
+func (t *Table[K, O, S]) outcome(ctx context.Context, tk *Ticket) error {
+	if tk.left {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// enter queues an operation, and sees to it that somebody works on it.
+func (t *Table[K, O, S]) enter(key K, op O, urgent bool) (*Line[K, O, S], error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	line := t.lines[key]
+	if line == nil {
+		line = &Line[K, O, S]{Key: key, table: t}
+		t.lines[key] = line
+		t.lively.Store(true)
+		t.sweepLater()
+	}
+	if len(line.waiting) >= t.policy.MaxQueue {
+		t.stats.overflows.Add(1)
+		return nil, ErrFull
+	}
+	op.ticket().open(urgent)
+	line.add(op)
+	if !line.busy {
+		t.list(line)
+		t.startIfNeeded()
+	}
+	return line, nil
+}
+
+// leave takes an operation back, unless somebody is working on it.
+func (t *Table[K, O, S]) leave(line *Line[K, O, S], op O) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tk := op.ticket()
+	if tk.taken || tk.left {
+		tk.leaving = true
+		return false
+	}
+	line.remove(op)
+	t.stats.left.Add(1)
+	return true
+}
+
+// list notes that a line has work. Its callers hold the lock, as everywhere below.
+func (t *Table[K, O, S]) list(line *Line[K, O, S]) {
+	if !line.listed {
+		line.listed = true
+		t.ready = append(t.ready, line)
+	}
+}
+
+// startIfNeeded starts a goroutine for a line that has been listed: where every
+// line has rounds of its own always, else unless one is under way.
+func (t *Table[K, O, S]) startIfNeeded() {
+	if t.workers == 0 || t.policy.MaxKeys == 1 {
+		t.workers++
+		go t.run()
+	}
+}
+
+// run does rounds until there is nothing to do.
+func (t *Table[K, O, S]) run() {
+	r := &round[K, O, S]{table: t}
+	r.watch = time.AfterFunc(slowAtMost, r.overdue)
+	defer r.watch.Stop()
+	defer t.abandon(r) // does nothing unless work ends the goroutine
+	for t.next(r) {
+		t.work(r.lines)
+		r.watch.Stop()
+		// The callers that were just served come back first, if they come back:
+		// their next operations are then part of the next round. Nobody waits for
+		// callers that have something else to do.
+		runtime.Gosched()
+	}
+}
+
+// round is a goroutine's round of work.
+type round[K comparable, O Op, S any] struct {
+	table *Table[K, O, S]
+	lines []*Line[K, O, S]
+	begun time.Time
+	limit time.Duration
+	slow  bool // takes unusually long: others do not wait for it
+	watch *time.Timer
+}
+
+// next ends the round and begins another. It returns false when there is nothing
+// to do, or when other goroutines do it.
+func (t *Table[K, O, S]) next(r *round[K, O, S]) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.end(r, now)
+	if r.slow { // its place has been taken
+		if r.lines = nil; len(t.ready) > 0 {
+			t.startIfNeeded()
+		}
+		return false
+	}
+	if r.lines = t.pick(r, now); len(r.lines) == 0 {
+		t.workers--
+		return false
+	}
+	r.begun, r.limit = now, min(max(slowFactor*t.pace, slowAtLeast), slowAtMost)
+	r.watch.Reset(r.limit)
+	t.stats.rounds.Add(1)
+	t.stats.lines.Add(int64(len(r.lines)))
+	return true
+}
+
+// end takes over what was learnt from a round, and its lines.
+func (t *Table[K, O, S]) end(r *round[K, O, S], now time.Time) {
+	if len(r.lines) == 0 {
+		return
+	}
+	const weight = 8
+	t.pace += (now.Sub(r.begun) - t.pace) / weight
+	t.width += (float64(len(r.lines)) - t.width) / weight
+	for _, line := range r.lines {
+		if line.round == r {
+			t.release(line, now)
+		}
+	}
+}
+
+// abandon lets another goroutine go on after a round that has ended this one.
+func (t *Table[K, O, S]) abandon(r *round[K, O, S]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(r.lines) == 0 {
+		return
+	}
+	t.end(r, time.Now())
+	if !r.slow {
+		t.workers--
+	}
+	if r.lines = nil; len(t.ready) > 0 {
+		t.startIfNeeded()
+	}
+}
+
+// pick returns the lines of the next round.
+func (t *Table[K, O, S]) pick(r *round[K, O, S], now time.Time) []*Line[K, O, S] {
+	lines, n := r.lines[:0], 0
+	for _, line := range t.ready {
+		if len(lines) == t.policy.MaxKeys {
+			break
+		}
+		n++
+		line.listed = false
+		if len(line.waiting) == 0 { // they have left
+			line.used = now
+			continue
+		}
+		line.busy, line.round = true, r
+		lines = append(lines, line)
+	}
+	t.ready = slices.Delete(t.ready, 0, n)
+	return lines
+}
+
+// overdue is called when a round takes unusually long: lines that have work do not
+// wait for it any longer.
+func (r *round[K, O, S]) overdue() {
+	t := r.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.slow || len(r.lines) == 0 || time.Since(r.begun) < r.limit { // late: another round has begun
+		return
+	}
+	r.slow = true
+	t.workers--
+	if len(t.ready) > 0 {
+		t.startIfNeeded()
+	}
+}
+
+// release takes a line back.
+func (t *Table[K, O, S]) release(line *Line[K, O, S], now time.Time) {
+	line.busy, line.round, line.used = false, nil, now
+	switch {
+	case len(line.waiting) > 0:
+		t.list(line)
+	case len(t.lines) > maxIdleLines:
+		delete(t.lines, line.Key)
+	}
+}
+
+// sweepLater makes sure that idle lines are forgotten.
+func (t *Table[K, O, S]) sweepLater() {
+	if t.sweeper == nil {
+		t.sweeper = time.AfterFunc(t.policy.Idle, t.sweep)
+	} else if len(t.lines) == 1 {
+		t.sweeper.Reset(t.policy.Idle)
+	}
+}
+
+func (t *Table[K, O, S]) sweep() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for key, line := range t.lines {
+		if !line.busy && !line.listed && len(line.waiting) == 0 && now.Sub(line.used) >= t.policy.Idle {
+			delete(t.lines, key)
+		}
+	}
+	if len(t.lines) > 0 {
+		t.sweeper.Reset(t.policy.Idle)
+		return
+	}
+	t.lively.Store(false)
+	t.width = 0
+}

@@ -1,0 +1,49 @@
+package hotkey
+
+import (
+	"errors"
+	"sync"
+)
+
+// ErrFull is returned when [Policy.MaxQueue] operations wait for the key already.
+var ErrFull = errors.New("too many operations wait for the key")
+
+// Ticket is an operation's place in the queue. Embed it in the struct that
+// describes the operation, which makes a pointer to it an [Op]. A ticket is used
+// once.
+type Ticket struct {
+	done    chan struct{} // gets one value when the operation is finished
+	number  uint64        // order of arrival at its line
+	taken   bool          // being worked on: nobody leaves now
+	urgent  bool
+	leaving bool // its caller wants to leave as soon as it waits again
+	left    bool // and has left, with nothing done
+}
+
+// Op is an operation that can queue: a pointer to a struct that embeds [Ticket].
+type Op interface{ ticket() *Ticket }
+
+func (t *Ticket) ticket() *Ticket { return t }
+
+// Number is the operation's place in the order in which operations on its key
+// arrived: see [Line.Arrived].
+func (t *Ticket) Number() uint64 { return t.number }
+
+// Finish lets the operation's caller go on. It is called once, by whoever took
+// the operation, and nothing of it may be used afterwards.
+func (t *Ticket) Finish() { t.done <- struct{}{} }
+
+// signals are channels for tickets, used again because most operations are short.
+var signals = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
+
+func (t *Ticket) open(urgent bool) {
+	t.urgent = urgent
+	t.done = signals.Get().(chan struct{})
+}
+
+// close gives the channel back. Nobody else can hold it: either Finish has been
+// received, or the ticket has left its line.
+func (t *Ticket) close() {
+	signals.Put(t.done)
+	t.done = nil
+}
