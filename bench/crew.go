@@ -135,6 +135,7 @@ type worker struct {
 }
 
 func (w *worker) work(ctx context.Context) {
+	ctx = w.client.Context(ctx)
 	for ctx.Err() == nil && w.watch.left() > 0 {
 		op := w.source.Next()
 		start := time.Since(w.watch.start)

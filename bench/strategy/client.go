@@ -80,6 +80,10 @@ type Client struct {
 	args           []any
 }
 
+// Context returns a context for many calls of [Client.Do], each of which makes one
+// otherwise.
+func (c *Client) Context(ctx context.Context) context.Context { return c.counts.in(ctx) }
+
 // Do runs one operation until its outcome is known.
 func (c *Client) Do(ctx context.Context, op workload.Op) Outcome {
 	var o Outcome

@@ -80,8 +80,11 @@ type counts struct{ attempts, conflicts atomic.Int64 }
 
 type countsKey struct{}
 
-// in returns a context under which tries are counted here.
+// in returns a context under which tries are counted here: ctx itself if it is one.
 func (c *counts) in(ctx context.Context) context.Context {
+	if of, ok := ctx.Value(countsKey{}).(*counts); ok && of == c {
+		return ctx
+	}
 	return context.WithValue(ctx, countsKey{}, c)
 }
 
