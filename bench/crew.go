@@ -98,6 +98,7 @@ func (c *crew) part(elapsed time.Duration) part {
 	}
 	attempts, conflicts := c.team.Stray()
 	p.Tally.add(tally{Attempts: attempts, Conflicts: conflicts})
+	p.Ways = c.team.Ways()
 	return p
 }
 

@@ -21,6 +21,8 @@ type part struct {
 	Shares    []int64
 	Latencies *measure.Latencies
 	Tally     tally
+	// Ways counts the tries that won by how they were run.
+	Ways map[string]int64
 	// Draws counts how often each key was chosen.
 	Draws []int64
 	// Acked and Unknown are what operations did to rows, in time since Base.
@@ -107,7 +109,7 @@ func collect(parts []part, h audit.History) Rep {
 	rep := newRep(all, time.Duration(end-begin))
 	rep.FirstError = firstError
 	rep.Jain, rep.Collision = measure.Jain(clients), measure.Collision(draws)
-	rep.Shares = shares(parts)
+	rep.Shares, rep.Ways = shares(parts), ways(parts)
 	rep.LatencyUS = percentiles(latencies)
 	rep.Audit = audit.Check(h)
 	rep.Lost, rep.Duplicate, rep.OutOfOrder = rep.Audit.Lost, rep.Audit.Duplicate, rep.Audit.OutOfOrder
@@ -135,6 +137,20 @@ func shares(parts []part) []float64 {
 		commits[i] = parts[i].Tally.Commits
 	}
 	return measure.Shares(commits)
+}
+
+// ways adds up in which ways operations were run.
+func ways(parts []part) map[string]int64 {
+	var all map[string]int64
+	for i := range parts {
+		if all == nil && parts[i].Ways != nil {
+			all = map[string]int64{}
+		}
+		for name, n := range parts[i].Ways {
+			all[name] += n
+		}
+	}
+	return all
 }
 
 // since appends effects to others, which happened so much later.

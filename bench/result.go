@@ -159,6 +159,10 @@ type Rep struct {
 	// Shares are the shares of the commits that each process made, when there are
 	// several.
 	Shares []float64 `json:"shares,omitempty"`
+	// Ways counts operations by how occkit ran them in the end: "alone", or, where a
+	// policy on contended rows had them queue, "gate", "combine", "group" or "lock".
+	// It is left out when all ran alone.
+	Ways map[string]int64 `json:"ways,omitempty"`
 	// Collision is the share of pairs of choices that were the same key: what the
 	// clients really did, beside the prediction in [Cell.Collision].
 	Collision float64 `json:"collision"`

@@ -1,7 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,6 +30,29 @@ func collisions(b *strings.Builder, cells []bench.Cell) {
 	if predicted != nil {
 		fmt.Fprintf(b, "  (conflicts per commit: %s predicted; measured: %s)\n",
 			decimals(*predicted, 4), strings.Join(conflicts, ", "))
+	}
+}
+
+// ways tells how occkit ran the operations of strategies that leave it the choice.
+func ways(b *strings.Builder, cells []bench.Cell) {
+	for _, c := range cells {
+		sum, all := map[string]int64{}, int64(0)
+		for _, rep := range c.Reps {
+			for name, n := range rep.Ways {
+				sum[name] += n
+				all += n
+			}
+		}
+		names := slices.SortedFunc(maps.Keys(sum), func(x, y string) int {
+			return cmp.Or(cmp.Compare(sum[y], sum[x]), cmp.Compare(x, y))
+		})
+		if len(names) < 2 {
+			continue // nothing that its name does not say
+		}
+		for i, name := range names {
+			names[i] = percent(float64(sum[name])/float64(all), 1) + " " + name
+		}
+		fmt.Fprintf(b, "  (%s ran %s)\n", c.Strategy, strings.Join(names, ", "))
 	}
 }
 

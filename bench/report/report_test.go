@@ -111,6 +111,7 @@ func TestProcessesAndDistance(t *testing.T) {
 		r.Cells[i].Reps[0].Shares = []float64{0.556, 0.444}
 	}
 	r.Cells[1].ConflictsPerCommit.Predicted = &predicted
+	r.Cells[1].Reps[0].Ways = map[string]int64{"alone": 3, "group": 690, "lock": 7}
 	var b bytes.Buffer
 	require.NoError(t, report.Table(&b, r))
 	golden(t, "processes.txt", b.Bytes())

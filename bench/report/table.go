@@ -31,6 +31,7 @@ func Table(w io.Writer, r bench.Result) error {
 			rows = append(rows, row(cell))
 		}
 		align(&b, perProcess(perRow(rows, cells), cells))
+		ways(&b, cells)
 		collisions(&b, cells)
 		declined(&b, cells)
 		failures(&b, cells)

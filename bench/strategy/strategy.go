@@ -47,7 +47,7 @@ type Strategy struct {
 	Extra bool
 
 	// Checked says that operations read, and then write with a check, each by
-	// itself while its row is cold: how often they conflict there can be predicted.
+	// itself: how often they conflict on cold rows can be predicted.
 	Checked bool
 
 	backOff    retry.Policy
@@ -103,7 +103,7 @@ func backoffs() []Strategy {
 func contentions() []Strategy {
 	way := func(name, summary string, policy hotkey.Policy) Strategy {
 		return Strategy{
-			Name: name, Summary: summary, Extra: policy.Mode != hotkey.Auto, Checked: policy.Mode == hotkey.Auto,
+			Name: name, Summary: summary, Extra: policy.Mode != hotkey.Auto,
 			backOff: jitter(), contention: policy, serves: isSingle, run: (*Client).optimistic,
 		}
 	}

@@ -214,6 +214,14 @@ func TestTeamSharesAndTellsApart(t *testing.T) {
 			for version := range int64(members * each) {
 				require.True(t, versions[version+2], "version %d", version+2)
 			}
+			ways := team.Ways()
+			if slices.Contains([]string{"gate", "combine", "group"}, s.Name) {
+				require.Zero(t, ways["alone"], "%v", ways)
+				require.NotEmpty(t, ways)
+			}
+			if slices.Contains([]string{"none", "exponential", "full-jitter", "for-update", "atomic"}, s.Name) {
+				require.Nil(t, ways)
+			}
 			require.EqualValues(t, members*each, attempts-conflicts, "the last try of each wins, and no other one")
 		})
 	}

@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,12 @@ type Team struct {
 	repo     *occ.Repository[Row, int64]
 	begin    string
 	stray    counts
+	ways     [len(wayNames)]atomic.Int64
 }
+
+// wayNames are the ways in which occkit runs operations: by themselves, and as the
+// Reason of [observe.Attempt] has it.
+var wayNames = [...]string{"alone", "gate", "combine", "group", "lock"}
 
 // Team returns a new team of the strategy. It does not use the database.
 func (s Strategy) Team(env Env) (*Team, error) {
@@ -55,6 +61,21 @@ func (t *Team) Stray() (attempts, conflicts int64) {
 	return t.stray.attempts.Load(), t.stray.conflicts.Load()
 }
 
+// Ways returns how many tries that won were run in which way: "alone", "gate",
+// "combine", "group" or "lock". It is nil when all were alone.
+func (t *Team) Ways() map[string]int64 {
+	var ways map[string]int64
+	for i := len(wayNames) - 1; i >= 0; i-- {
+		if n := t.ways[i].Load(); n > 0 && (i > 0 || ways != nil) {
+			if ways == nil {
+				ways = map[string]int64{}
+			}
+			ways[wayNames[i]] = n
+		}
+	}
+	return ways
+}
+
 // observe counts the tries of operations as a whole; the writes that they consist
 // of report themselves too. A try belongs to the client whose context it runs
 // under. One client may work for others, on their goroutines or its own, so the
@@ -70,6 +91,9 @@ func (t *Team) observe(ctx context.Context, e observe.Event) {
 	switch e.Kind {
 	case observe.Attempt:
 		of.attempts.Add(1)
+		if e.Err == nil {
+			t.ways[max(0, slices.Index(wayNames[:], e.Reason))].Add(1)
+		}
 	case observe.Conflict:
 		of.conflicts.Add(1)
 	}
