@@ -184,6 +184,10 @@ type ArrayWrite struct {
 	Types []string
 	// All makes the statement write every row or none.
 	All bool
+	// Skip makes an update wait for nobody: rows that somebody else has locked are
+	// left out like stale ones. Only rows that are written come back, and nothing
+	// of those that are not is told.
+	Skip bool
 }
 
 // ArrayWriter is implemented by dialects that check and write any number of rows
