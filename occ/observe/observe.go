@@ -33,18 +33,23 @@ const (
 	// Retry: the wait is over and the attempt numbered Attempt begins. Err is
 	// the error of the one before.
 	Retry
-	// Exhausted: no other attempt was allowed. Reason names the bound.
+	// Exhausted: no other attempt was allowed. Reason names the bound; it is
+	// "retry budget" when the retries of all operations together were the bound.
 	Exhausted
 	// Ambiguous: it is not known whether the write was applied.
 	Ambiguous
 	// Overwrite: a row was written without a version check, as asked.
 	Overwrite
+	// Breaker: the circuit breaker changed, which is about the server and not
+	// about one operation. Reason is "open" (nothing is sent), "half-open" (one
+	// call is on its way as a probe) or "closed". Err is the outage.
+	Breaker
 
 	kinds // how many there are, zero included
 )
 
 var kindNames = [kinds]string{
-	"invalid", "attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite",
+	"invalid", "attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite", "breaker",
 }
 
 // String returns the kind's name in lower case, which is stable.
