@@ -96,7 +96,8 @@ type ShareLocker interface {
 // there are any, then one that is always 1), or fails with an error for which
 // Stale is true. It aborts the transaction that it is part of.
 type Guarder interface {
-	// GuardWrite makes a checked update or delete of t fail when no row matches.
+	// GuardWrite makes a checked update or delete of t, or an insert, fail unless
+	// it writes exactly one row.
 	GuardWrite(t *Table, st Statement) (Statement, error)
 	// GuardRead locks the row like [ShareLocker], and fails unless its version
 	// equals [Expected].
@@ -183,6 +184,10 @@ type ArrayWrite struct {
 	Types []string
 	// All makes the statement write every row or none.
 	All bool
+	// Skip makes an update wait for nobody: rows that somebody else has locked are
+	// left out like stale ones. Only rows that are written come back, and nothing
+	// of those that are not is told.
+	Skip bool
 }
 
 // ArrayWriter is implemented by dialects that check and write any number of rows

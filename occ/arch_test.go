@@ -109,6 +109,30 @@ func goList(t *testing.T, args ...string) []listed {
 	}
 }
 
+// modules are the modules outside of the standard library that occ and the
+// packages behind it import. Each is a decision, see the commit that added it.
+var modules = map[string][]string{
+	"occ":         {"github.com/google/uuid"},
+	"occ/retry":   {"github.com/cenkalti/backoff/v4", "github.com/sony/gobreaker/v2"},
+	"occ/observe": nil,
+	"dialects":    nil,
+}
+
+func TestFewModulesBehindOcc(t *testing.T) {
+	t.Parallel()
+	for pkg, allowed := range modules {
+		for _, p := range goList(t, "./"+pkg) {
+			for _, imported := range p.Imports {
+				first, _, _ := strings.Cut(imported, "/")
+				if !strings.Contains(first, ".") || strings.HasPrefix(imported, module+"/") {
+					continue
+				}
+				require.Contains(t, allowed, imported, "%s imports a module that is not in the table", pkg)
+			}
+		}
+	}
+}
+
 func TestNoDriverBehindOcc(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t, "-deps", "./occ", "./occ/retry", "./occ/observe", "./dialects") {

@@ -16,11 +16,16 @@ import (
 // Options are the choices of a [DB]. The zero value works.
 type Options struct {
 	// Retry bounds and paces attempts. Defaults to the zero policy, which suits
-	// row conflicts.
+	// row conflicts. It is copied: what New finds in it is what counts. Where it
+	// has no Pace or no Budget, the DB makes one for its operations.
 	Retry *retry.Policy
 	// Contention says how Mutate treats keys that many callers want at once.
 	// Defaults to [hotkey.Auto].
 	Contention hotkey.Policy
+	// Breaker keeps operations from a server that cannot be reached. Defaults to
+	// one of the DB's own, with the defaults; share one between the DBs of one
+	// server, or turn it off, by giving it here.
+	Breaker *retry.Breaker
 	// Observer is told of attempts, conflicts and outcomes. Defaults to nobody.
 	Observer observe.Observer
 	// CommitTimeout bounds COMMIT and ROLLBACK, which do not end with the
@@ -56,6 +61,10 @@ func New(transport dialects.DB, dialect dialects.Dialect, opts *Options) *DB {
 	if db.opts.CommitTimeout == 0 {
 		db.opts.CommitTimeout = 5 * time.Second
 	}
+	db.opts.Retry = sharing(db.opts.Retry)
+	if db.opts.Breaker == nil {
+		db.opts.Breaker = new(retry.Breaker)
+	}
 	if db.opts.Now == nil {
 		db.opts.Now = time.Now
 	}
@@ -81,6 +90,9 @@ func (db *DB) validate() error {
 	if err := db.opts.Contention.Validate(); err != nil {
 		return fmt.Errorf("%w: Options.Contention: %w", ErrUsage, err)
 	}
+	if err := db.opts.Breaker.Validate(); err != nil {
+		return fmt.Errorf("%w: Options.Breaker: %w", ErrUsage, err)
+	}
 	return nil
 }
 
@@ -96,59 +108,6 @@ func (db *DB) Classify(err error) dialects.Class {
 		}
 	}
 	return db.dialect.Classify(err)
-}
-
-// conn returns a pinned connection whose session has been judged once. After an
-// outage it is verified to be alive.
-func (db *DB) conn(ctx context.Context, afterOutage bool) (dialects.Conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err // nothing is sent, so nothing is ambiguous
-	}
-	if afterOutage {
-		return db.liveConn(ctx)
-	}
-	c, err := db.transport.Conn(ctx)
-	if err != nil || db.checked.Load() {
-		return c, err
-	}
-	if err := db.checkSession(ctx, c); err != nil {
-		c.Release(false)
-		return nil, err
-	}
-	db.checked.Store(true)
-	return c, nil
-}
-
-// dead bounds how many broken connections of a pool one operation clears away.
-const dead = 1000
-
-// liveConn returns a connection that answers: a pool may hold many connections that the
-// server has closed meanwhile, so each is tried with a query that may be lost.
-func (db *DB) liveConn(ctx context.Context) (c dialects.Conn, err error) {
-	for range dead {
-		if c, err = db.conn(ctx, false); err != nil {
-			return nil, err
-		}
-		if err = ping(ctx, c); err == nil {
-			return c, nil
-		}
-		c.Release(true)
-		if ctx.Err() != nil || db.Classify(err).At(dialects.Connecting) != dialects.Down {
-			return nil, err
-		}
-	}
-	return nil, err
-}
-
-func ping(ctx context.Context, q dialects.Querier) error {
-	rows, err := q.Query(ctx, "SELECT 1", nil)
-	if err != nil {
-		return err
-	}
-	for rows.Next() { //nolint:revive // only the end matters
-	}
-	rows.Close()
-	return rows.Err()
 }
 
 // checkSession refuses settings under which versioned writes would be lost.

@@ -32,7 +32,9 @@ var (
 	// ErrExhausted: the attempts or the time of the policy ended.
 	ErrExhausted = retry.ErrExhausted
 	// ErrUnavailable: the server could not be reached or refused to work.
-	// Nothing was written.
+	// Nothing was written. When it was not even asked, because it has not been
+	// reached for some time, the error holds a [*retry.OpenError] that says since
+	// when, and when it is going to be tried again.
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrOverflow: the version, or another number, does not fit its column any
 	// more. Nothing was written.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/retry"
 )
 
 // Exec runs the caller's own versioned statement, with the database's own
@@ -110,7 +111,7 @@ func (db *DB) judgeBody(s Subject, err error) failure {
 	switch {
 	case err == nil:
 		return failure{}
-	case errors.Is(err, ErrAmbiguous), errors.Is(err, ErrExhausted):
+	case errors.Is(err, ErrAmbiguous), errors.Is(err, ErrExhausted), errors.Is(err, retry.ErrOpen):
 		return failure{err, dialects.Refused}
 	case errors.Is(err, ErrConflict):
 		return failure{err, dialects.Retry}

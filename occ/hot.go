@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/occkit/occkit/dialects"
@@ -31,6 +32,7 @@ type hot[T any, K comparable] struct {
 	forward bool                               // a written row may be what the next round starts from
 
 	appliers appliers
+	spare    sync.Pool // *hotOp, for those that turn out not to queue
 }
 
 // hotOp is a Mutate that queues.
@@ -61,7 +63,7 @@ func newHot[T any, K comparable](c *core[T, K], immutable []reflect.Type) (*hot[
 	if policy.Mode == hotkey.Backoff || policy.Mode == hotkey.Lock || c.readBack {
 		return nil, nil //nolint:nilnil // there is no error in that
 	}
-	h := &hot[T, K]{c: c, copier: newCopier[T](c.m, immutable)}
+	h := &hot[T, K]{c: c, spare: sync.Pool{New: func() any { return new(hotOp[T, K]) }}, copier: newCopier[T](c.m, immutable)}
 	// What the server computes is not known before the row is read again.
 	h.forward = !slices.ContainsFunc(c.m.table.Columns, func(col dialects.Column) bool { return col.ReadOnly })
 	var err error
@@ -146,22 +148,35 @@ func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 // Nothing was written.
 var ErrOverloaded = errors.New("overloaded")
 
-// mutate queues for the key. Watch reports events, and may be nil.
-func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, why hotkey.Why, w *watch) (T, error) {
-	var none T
-	s := h.c.subject("mutate", key)
+// mutate queues for the key, if it should. Queued is false when the Mutate is to
+// run by itself; known is why it is not to, if that is known. Watch reports events,
+// and may be nil.
+func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, known hotkey.Why, w *watch) (row T, err error, queued bool) {
+	if nested, err := h.nested(key); nested {
+		return row, err, err != nil
+	}
+	if known == hotkey.Alone && h.table.Cold() {
+		return row, nil, false
+	}
+	op := h.spare.Get().(*hotOp[T, K])
+	op.change = change
+	why, err := h.table.Enter(key, op, isUrgent(ctx), known)
+	if why == hotkey.Alone {
+		op.change = nil
+		h.spare.Put(op)
+		return row, nil, false
+	}
 	w.event(ctx, observe.Queued, why.String(), nil)
-	op := &hotOp[T, K]{change: change}
-	err := h.table.Do(ctx, key, op, isUrgent(ctx))
-	switch {
-	case errors.Is(err, hotkey.ErrFull):
+	s := h.c.subject("mutate", key)
+	if err != nil {
 		err = &OpError{Subject: s, Kind: ErrOverloaded, Err: err}
 		w.attempt(ctx, err)
-		return none, err
-	case err != nil:
+		return row, err, true
+	}
+	if err = h.table.Wait(ctx, key, op); err != nil {
 		err = &OpError{Subject: s, Err: fmt.Errorf("left the queue: %w", context.Cause(ctx))}
 		w.attempt(ctx, err)
-		return none, err
+		return row, err, true
 	}
 	h.report(ctx, op, w)
 	switch {
@@ -170,10 +185,10 @@ func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, wh
 	case op.exited:
 		runtime.Goexit()
 	case op.err != nil:
-		return none, op.err
+		return row, op.err, true
 	}
 	h.c.rungs[op.rung].Add(1)
-	return op.row, nil
+	return op.row, nil, true
 }
 
 // report tells the observer what happened in the queue.
@@ -191,20 +206,12 @@ func (h *hot[T, K]) report(ctx context.Context, op *hotOp[T, K], w *watch) {
 	w.retried(ctx, op.err, op.err)
 }
 
-// route tells whether a Mutate queues, and why. One that is called by the function
-// of another does not: it is an error if it is about the same row, for which it
-// would wait for ever.
-func (h *hot[T, K]) route(key K) (hotkey.Why, error) {
+// nested tells whether the function of another Mutate calls. It does not queue, and
+// may not be about the same row, for which it would wait for ever.
+func (h *hot[T, K]) nested(key K) (bool, error) {
 	s, ok := h.appliers.current().(*sweep[T, K])
-	switch {
-	case !ok:
-		return h.table.Route(key), nil
-	case s.batches[s.at].line.Key == key:
-		return hotkey.Alone, &OpError{Subject: h.c.subject("mutate", key), Kind: ErrUsage, Err: errNested}
-	default:
-		return hotkey.Alone, nil
+	if ok && s.batches[s.at].line.Key == key {
+		return true, &OpError{Subject: h.c.subject("mutate", key), Kind: ErrUsage, Err: errNested}
 	}
+	return ok, nil
 }
-
-// nested tells whether the function of another Mutate calls.
-func (h *hot[T, K]) nested() bool { return h.appliers.current() != nil }

@@ -33,13 +33,13 @@ func (h *hot[T, K]) writeGroup(ctx context.Context, batches []*batch[T, K]) bool
 		return true
 	}
 	part, able := h.items(w, batches)
-	if err = way.run(ctx, conn, part, false); err != nil {
+	if err = h.send(ctx, conn, way, part); err != nil {
 		h.concludeAll(able, w.failure(judged, dialects.Autocommit, err))
 		return true
 	}
 	for i, b := range able {
 		b.rung = grouped
-		if part[i].err != nil { // a round of its own finds out why
+		if part[i].state != dialects.Written { // a round of its own finds out why
 			h.conclude(b, failure{h.writing(b).conflictOf(nil), dialects.Retry})
 			continue
 		}
@@ -47,6 +47,31 @@ func (h *hot[T, K]) writeGroup(ctx context.Context, batches []*batch[T, K]) bool
 		h.conclude(b, failure{})
 	}
 	return true
+}
+
+// send runs the statement. What was written gets its state and its version.
+func (h *hot[T, K]) send(ctx context.Context, q dialects.Querier, way *arrays[T, K], part []*bulkItem[T, K]) error {
+	if len(part) == 0 {
+		return nil
+	}
+	args, err := way.bindArrays(&way.each, part, false)
+	if err != nil {
+		return err
+	}
+	rows, err := q.Query(ctx, way.each.Text, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	err = way.read(rows, &way.each, part)
+	rows.Close() // the statement's own error is final only now
+	if dbErr := rows.Err(); dbErr != nil {
+		return dbErr
+	}
+	if err != nil {
+		return &scanError{err}
+	}
+	return nil
 }
 
 // items binds the rows of batches. Those that cannot be bound are ended.
@@ -93,7 +118,7 @@ func (h *hot[T, K]) groupWay(ctx context.Context, q dialects.Querier, w *bulk[T,
 		way.each = *st
 		return way, nil
 	}
-	way.each, err = d.ArrayWrite(h.c.stepped(), dialects.ArrayWrite{Verb: dialects.BulkUpdate, Types: types})
+	way.each, err = d.ArrayWrite(h.c.stepped(), dialects.ArrayWrite{Verb: dialects.BulkUpdate, Types: types, Skip: true})
 	if err != nil {
 		return nil, err
 	}

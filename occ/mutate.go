@@ -44,12 +44,8 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 	a := c.db.opts.Retry.Start()
 	watch := c.watch(m.op, key, &a)
 	if c.hot != nil {
-		why, err := c.hot.route(key)
-		switch {
-		case err != nil:
-			return none, err
-		case why != hotkey.Alone:
-			return c.hot.mutate(ctx, key, change, why, watch)
+		if row, err, queued := c.hot.mutate(ctx, key, change, hotkey.Alone, watch); queued {
+			return row, err
 		}
 	}
 	var before error
@@ -69,8 +65,10 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 			m.complete(ctx, err)
 			return none, err
 		}
-		if c.hot != nil && errors.Is(f.err, ErrConflict) && !c.hot.nested() {
-			return c.hot.mutate(ctx, key, change, hotkey.AfterConflict, watch)
+		if c.hot != nil && errors.Is(f.err, ErrConflict) {
+			if row, err, queued := c.hot.mutate(ctx, key, change, hotkey.AfterConflict, watch); queued {
+				return row, err
+			}
 		}
 	}
 }

@@ -20,6 +20,9 @@ type failure struct {
 // judge decides what a database error in a phase means. Subject is a function
 // because most errors are retried and never shown.
 func (db *DB) judge(ctx context.Context, s Subject, phase dialects.Phase, err error) failure {
+	if phase == dialects.Connecting && errors.Is(err, retry.ErrOpen) {
+		return failure{&OpError{Subject: s, Kind: ErrUnavailable, Err: err}, dialects.Refused}
+	}
 	class := db.Classify(err)
 	outcome := class.At(phase)
 	if outcome == dialects.Ambiguous {

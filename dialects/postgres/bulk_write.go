@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/occkit/occkit/dialects"
@@ -18,7 +19,11 @@ func (b *arrays) write() (dialects.Statement, error) {
 	if b.Verb == dialects.BulkDelete {
 		w = b.remove
 	}
-	writes := w() // before cur: the arguments are collected on the way
+	version := b.read(b.table.VersionColumn()) + " AS v"
+	if b.Skip {
+		return b.skip()
+	}
+	writes := w(version) // before cur: the arguments are collected on the way
 	columns := b.columns()
 	text := fmt.Sprintf("WITH cur AS MATERIALIZED (%s), w AS (%s)", b.current(columns), writes) +
 		fmt.Sprintf(" SELECT o, %d::bigint, v", dialects.Written) + list(columns, "", func(int) string { return ", NULL" }) + " FROM w" +
@@ -53,7 +58,7 @@ func (b *arrays) current(columns []int) string {
 }
 
 // update is what [sqlgen.Generator.Update] writes, for the rows of cur.
-func (b *arrays) update() string {
+func (b *arrays) update(returns string) string {
 	version := b.table.VersionColumn()
 	var set []int
 	for i, c := range b.table.Columns {
@@ -76,18 +81,39 @@ func (b *arrays) update() string {
 			return b.quote(i) + " = " + b.input("cur", dialects.Field, i)
 		}
 	})
-	return fmt.Sprintf("UPDATE %s AS t SET %s FROM cur WHERE %s RETURNING cur.o, %s AS v", b.tableName(), assignments, b.chosen(), b.read(version))
+	return fmt.Sprintf("UPDATE %s AS t SET %s FROM cur WHERE %s RETURNING cur.o, %s", b.tableName(), assignments, b.chosen(), returns)
 }
 
-func (b *arrays) remove() string {
+func (b *arrays) remove(string) string {
 	return fmt.Sprintf("DELETE FROM %s AS t USING cur WHERE %s RETURNING cur.o, cur.v", b.tableName(), b.chosen())
+}
+
+// skip returns the update that waits for nobody. The subquery is run for each row
+// in turn, because it locks: it finds the row by its key whatever the planner
+// thinks of the size of the table, and cannot deadlock, because it skips.
+// https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
+func (b *arrays) skip() (dialects.Statement, error) {
+	if b.Verb != dialects.BulkUpdate || b.All {
+		return dialects.Statement{}, errors.ErrUnsupported
+	}
+	keys := b.table.KeyColumns()
+	match := list(keys, " AND ", func(i int) string { return b.read(i) + " = " + b.input("i", dialects.Field, i) })
+	match += " AND " + b.same()
+	writes := b.update(fmt.Sprintf("%d::bigint, %s", dialects.Written, b.read(b.table.VersionColumn())))
+	text := fmt.Sprintf("WITH cur AS MATERIALIZED (SELECT i.*, t.* FROM %s CROSS JOIN LATERAL (SELECT ", b.unnest()) +
+		list(keys, ", ", func(i int) string { return fmt.Sprintf("%s AS t%d", b.read(i), i) }) +
+		fmt.Sprintf(" FROM %s AS t WHERE %s %s OF t SKIP LOCKED) AS t) %s", b.tableName(), match, lock, writes)
+	return dialects.Statement{Text: text, Args: b.args}, nil
 }
 
 // chosen is the predicate of the rows that are written. It compares no version
 // of t: the snapshot of the statement may be older than what cur has waited for.
 func (b *arrays) chosen() string {
-	chosen := list(b.table.KeyColumns(), " AND ", func(i int) string { return fmt.Sprintf("%s = cur.t%d", b.read(i), i) }) + " AND cur.same"
-	if b.All {
+	chosen := list(b.table.KeyColumns(), " AND ", func(i int) string { return fmt.Sprintf("%s = cur.t%d", b.read(i), i) })
+	if b.Skip {
+		return chosen
+	}
+	if chosen += " AND cur.same"; b.All {
 		chosen += " AND (SELECT count(*) FROM cur WHERE same) = " + b.count()
 	}
 	return chosen

@@ -29,6 +29,8 @@ type Table[K comparable, O Op, S any] struct {
 	work   Work[K, O, S]
 	lively atomic.Bool // there are lines
 
+	arrivals atomic.Uint64 // operations that have queued
+
 	mu      sync.Mutex
 	lines   map[K]*Line[K, O, S]
 	ready   []*Line[K, O, S] // lines with work that belong to nobody
@@ -81,19 +83,53 @@ func (w Why) String() string {
 	return [...]string{"alone", "policy", "hot key", "busy table", "conflict"}[w]
 }
 
-// Route says whether an operation on a key should queue, and why. While no key is
-// hot it costs one atomic load.
-func (t *Table[K, O, S]) Route(key K) Why {
+// Enter queues an operation on a key if it should queue, and says why; or that it
+// should run by itself ([Alone]). After a conflict ([AfterConflict] given as known)
+// and under [Gate] and [Combine] it always queues. [ErrFull] means that too many
+// wait already. The caller must [Table.Wait] for an operation that queues.
+//
+// While no key is hot, this costs one atomic load.
+func (t *Table[K, O, S]) Enter(key K, op O, urgent bool, known Why) (Why, error) {
 	switch {
 	case t.policy.Mode == Gate, t.policy.Mode == Combine:
-		return ByPolicy
-	case t.policy.Mode != Auto, !t.lively.Load():
-		return Alone
+		known = ByPolicy
+	case known == Alone && t.Cold():
+		return Alone, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	line := t.lines[key]
+	if known == Alone {
+		if known = t.why(line != nil); known == Alone {
+			return Alone, nil
+		}
+	}
+	if line == nil {
+		line = t.open(key)
+	}
+	if len(line.waiting) >= t.policy.MaxQueue {
+		t.stats.overflows.Add(1)
+		return known, ErrFull
+	}
+	op.ticket().open(urgent)
+	line.add(op)
+	t.arrivals.Add(1)
+	if !line.busy {
+		t.list(line)
+		t.startIfNeeded()
+	}
+	return known, nil
+}
+
+// Cold tells whether no key is hot: operations then run by themselves under
+// [Auto].
+func (t *Table[K, O, S]) Cold() bool { return t.policy.Mode == Auto && !t.lively.Load() }
+
+// why decides on an operation of which nothing is known but whether others queue
+// for its key, or have done so a short while ago.
+func (t *Table[K, O, S]) why(hot bool) Why {
 	switch {
-	case t.lines[key] != nil:
+	case hot:
 		return HotKey
 	case t.width >= wide && t.policy.MaxKeys > 1 && len(t.lines) < maxIdleLines:
 		return BusyTable
@@ -102,27 +138,28 @@ func (t *Table[K, O, S]) Route(key K) Why {
 	}
 }
 
-// Do queues an operation on a key and returns when it is finished. It returns
-// the context's error when ctx ends before the operation was taken, and [ErrFull]
-// at once when too many wait: then nothing was done. Once the operation is taken
-// Do waits for its end whatever ctx says, because the outcome is about to be
-// known.
-func (t *Table[K, O, S]) Do(ctx context.Context, key K, op O, urgent bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// open makes the line of a key.
+func (t *Table[K, O, S]) open(key K) *Line[K, O, S] {
+	line := &Line[K, O, S]{Key: key, table: t}
+	t.lines[key] = line
+	t.lively.Store(true)
+	t.sweepLater()
+	return line
+}
+
+// Wait returns when an operation that queues is finished. It returns the context's
+// error when ctx ends before the operation is taken: then nothing was done. Once
+// it is taken Wait waits for its end whatever ctx says, because the outcome is
+// about to be known.
+func (t *Table[K, O, S]) Wait(ctx context.Context, key K, op O) error {
 	tk := op.ticket()
-	line, err := t.enter(key, op, urgent)
-	if err != nil {
-		return err
-	}
 	defer tk.close()
 	if ended := ctx.Done(); ended != nil {
 		select {
 		case <-tk.done:
 			return t.outcome(ctx, tk)
 		case <-ended:
-			if t.leave(line, op) {
+			if t.leave(key, op) {
 				return ctx.Err()
 			}
 		}
@@ -138,32 +175,8 @@ func (t *Table[K, O, S]) outcome(ctx context.Context, tk *Ticket) error {
 	return nil
 }
 
-// enter queues an operation, and sees to it that somebody works on it.
-func (t *Table[K, O, S]) enter(key K, op O, urgent bool) (*Line[K, O, S], error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	line := t.lines[key]
-	if line == nil {
-		line = &Line[K, O, S]{Key: key, table: t}
-		t.lines[key] = line
-		t.lively.Store(true)
-		t.sweepLater()
-	}
-	if len(line.waiting) >= t.policy.MaxQueue {
-		t.stats.overflows.Add(1)
-		return nil, ErrFull
-	}
-	op.ticket().open(urgent)
-	line.add(op)
-	if !line.busy {
-		t.list(line)
-		t.startIfNeeded()
-	}
-	return line, nil
-}
-
 // leave takes an operation back, unless somebody is working on it.
-func (t *Table[K, O, S]) leave(line *Line[K, O, S], op O) bool {
+func (t *Table[K, O, S]) leave(key K, op O) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	tk := op.ticket()
@@ -171,7 +184,7 @@ func (t *Table[K, O, S]) leave(line *Line[K, O, S], op O) bool {
 		tk.leaving = true
 		return false
 	}
-	line.remove(op)
+	t.lines[key].remove(op) // a line where somebody waits is not forgotten
 	t.stats.left.Add(1)
 	return true
 }
@@ -202,10 +215,21 @@ func (t *Table[K, O, S]) run() {
 	for t.next(r) {
 		t.work(r.lines)
 		r.watch.Stop()
-		// The callers that were just served come back first, if they come back:
-		// their next operations are then part of the next round. Nobody waits for
-		// callers that have something else to do.
+		t.settle()
+	}
+}
+
+// settle lets the callers that were just served come first, as long as they come
+// back with their next operations, which are then part of the next round. Nobody
+// waits for callers that have something else to do.
+func (t *Table[K, O, S]) settle() {
+	const turns = 8
+	for range turns {
+		before := t.arrivals.Load()
 		runtime.Gosched()
+		if t.arrivals.Load() == before {
+			return
+		}
 	}
 }
 

@@ -35,12 +35,17 @@ const (
 	// Retry: the wait is over and the attempt numbered Attempt begins. Err is
 	// the error of the one before.
 	Retry
-	// Exhausted: no other attempt was allowed. Reason names the bound.
+	// Exhausted: no other attempt was allowed. Reason names the bound; it is
+	// "retry budget" when the retries of all operations together were the bound.
 	Exhausted
 	// Ambiguous: it is not known whether the write was applied.
 	Ambiguous
 	// Overwrite: a row was written without a version check, as asked.
 	Overwrite
+	// Breaker: the circuit breaker changed, which is about the server and not
+	// about one operation. Reason is "open" (nothing is sent), "half-open" (one
+	// call is on its way as a probe) or "closed". Err is the outage.
+	Breaker
 	// Queued: a Mutate waits for its turn at a contended row. Reason says why it
 	// queues: "policy", "hot key" (others met conflicts there), "busy table" (many
 	// keys are hot at the same time), "conflict" (it met one itself). The Attempt
@@ -52,7 +57,7 @@ const (
 )
 
 var kindNames = [kinds]string{
-	"invalid", "attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite", "queued",
+	"invalid", "attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite", "breaker", "queued",
 }
 
 // String returns the kind's name in lower case, which is stable.

@@ -17,7 +17,7 @@ import (
 
 var kinds = []observe.Kind{
 	observe.Attempt, observe.Conflict, observe.Retry,
-	observe.Exhausted, observe.Ambiguous, observe.Overwrite,
+	observe.Exhausted, observe.Ambiguous, observe.Overwrite, observe.Breaker,
 }
 
 func TestKindNames(t *testing.T) {
@@ -26,7 +26,7 @@ func TestKindNames(t *testing.T) {
 	for _, k := range kinds {
 		names = append(names, k.String())
 	}
-	require.Equal(t, []string{"attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite"}, names)
+	require.Equal(t, []string{"attempt", "conflict", "retry", "exhausted", "ambiguous", "overwrite", "breaker"}, names)
 	require.Equal(t, "invalid", observe.Kind(0).String())
 	require.Equal(t, "invalid", observe.Kind(255).String())
 }

@@ -18,8 +18,8 @@ type SlogOptions struct {
 }
 
 // Slog returns an [Observer] that writes every event to logger, nil meaning
-// [slog.Default]. Levels: Debug for Attempt, Retry and Queued, Info for Conflict, Warn
-// for Exhausted and Overwrite, Error for Ambiguous.
+// [slog.Default]. Levels: Debug for Attempt, Retry and Queued, Info for Conflict,
+// Warn for Exhausted, Overwrite and Breaker, Error for Ambiguous.
 //
 // The message is "occ " and the kind's name. The attributes, left out where
 // they are zero, are op, table, key, attempt, delay, elapsed, reason and error.

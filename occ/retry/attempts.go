@@ -15,7 +15,10 @@ import (
 type Attempts struct {
 	policy  *Policy
 	start   time.Time
-	backoff backoff.BackOff // nil until the first wait
+	began   time.Time       // of the current attempt
+	mean    time.Duration   // of the attempts seen so far; zero: none
+	backoff backoff.BackOff // the policy's own; nil until its first wait
+	waits   int             // delays that were drawn
 	retries int
 	outages int
 	delay   time.Duration
@@ -24,7 +27,8 @@ type Attempts struct {
 // Start begins the first attempt of one operation. The policy may be nil and
 // must not change until the operation ends.
 func (p *Policy) Start() Attempts {
-	return Attempts{policy: p, start: time.Now()}
+	now := time.Now()
+	return Attempts{policy: p, start: now, began: now}
 }
 
 // N returns the number of the current attempt, the first being 1.
@@ -56,8 +60,8 @@ func (a *Attempts) Again(ctx context.Context, err error) error {
 }
 
 // Outage is [Attempts.Again] for an err that proves that the server was
-// unavailable and did nothing. It counts against MaxOutages too, and always
-// waits.
+// unavailable and did nothing. It counts against MaxOutages too, takes a retry
+// out of the policy's [Budget], and always waits.
 func (a *Attempts) Outage(ctx context.Context, err error) error {
 	return a.next(ctx, err, true)
 }
@@ -70,6 +74,9 @@ func (a *Attempts) next(ctx context.Context, err error, outage bool) error {
 	if final, ok := terminal(err); ok {
 		return final
 	}
+	if !outage { // how fast nobody answers says nothing about the next attempt
+		a.observe()
+	}
 	if reason := a.spent(ctx, outage); reason != 0 {
 		return a.giveUp(ctx, reason, err)
 	}
@@ -77,10 +84,13 @@ func (a *Attempts) next(ctx context.Context, err error, outage bool) error {
 	if reason := a.tooLong(ctx, delay); reason != 0 {
 		return a.giveUp(ctx, reason, err)
 	}
+	if outage && !a.policy.budget().Take() {
+		return a.giveUp(ctx, BudgetSpent, err)
+	}
 	if !sleep(ctx, delay) {
 		return a.giveUp(ctx, ended(ctx), err)
 	}
-	a.delay = delay
+	a.delay, a.began = delay, time.Now()
 	a.retries++
 	if outage {
 		a.outages++
@@ -122,6 +132,10 @@ func (a *Attempts) spent(ctx context.Context, outage bool) Reason {
 func (a *Attempts) nextDelay(outage bool) time.Duration {
 	if a.retries == 0 && !outage && !a.policy.pauseFirst() {
 		return 0
+	}
+	if a.policy == nil || a.policy.NewBackOff == nil {
+		a.waits++
+		return a.jitter(a.waits-1, outage)
 	}
 	if a.backoff == nil {
 		a.backoff = a.policy.newBackOff()

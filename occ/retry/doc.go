@@ -25,4 +25,9 @@
 //
 // Every loop ends by number of attempts, by total time and with its context.
 // The error at the end holds the last attempt's error, whichever bound it was.
+//
+// A [Policy] is only read. What operations share, and change, are explicit values:
+// a [Pace] (how long attempts take, which the delays follow), a [Budget] (how many
+// retries after outages there may be) and a [Breaker] (whether the server is there
+// at all).
 package retry

@@ -28,11 +28,13 @@ const (
 	// DeadlineExceeded: the context's deadline passed, or the next wait would
 	// have lasted until it.
 	DeadlineExceeded
+	// BudgetSpent: the server was unavailable, and [Policy.Budget] is empty.
+	BudgetSpent
 )
 
 var reasonNames = [...]string{
 	"none", "attempt limit", "time limit", "server unavailable",
-	"backoff stopped", "context canceled", "context deadline exceeded",
+	"backoff stopped", "context canceled", "context deadline exceeded", "retry budget",
 }
 
 // String returns the reason in lower case, for error texts and logs.

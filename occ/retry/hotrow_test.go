@@ -67,8 +67,8 @@ func (r *row) mutate(ctx context.Context, p *retry.Policy) (int, error) {
 }
 
 type outcome struct {
-	writes, most int
-	took         time.Duration
+	writes, most  int
+	took, slowest time.Duration // of all changes, and of one
 }
 
 // contend lets clients change one row, each of them times over.
@@ -76,6 +76,7 @@ func contend(t *testing.T, p *retry.Policy, clients, times int, message func() t
 	t.Helper()
 	r := &row{message: message}
 	most := make([]int, clients)
+	slowest := make([]time.Duration, clients)
 	errs := make([]error, clients)
 	var took time.Duration
 	synctest.Test(t, func(t *testing.T) {
@@ -84,8 +85,9 @@ func contend(t *testing.T, p *retry.Policy, clients, times int, message func() t
 		for c := range clients {
 			wg.Go(func() {
 				for range times {
+					began := time.Now()
 					n, err := r.mutate(t.Context(), p)
-					most[c] = max(most[c], n)
+					most[c], slowest[c] = max(most[c], n), max(slowest[c], time.Since(began))
 					errs[c] = errors.Join(errs[c], err)
 				}
 			})
@@ -96,8 +98,8 @@ func contend(t *testing.T, p *retry.Policy, clients, times int, message func() t
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, clients*times, r.version, "every change is counted once")
 	o := outcome{writes: r.writes, took: took}
-	for _, n := range most {
-		o.most = max(o.most, n)
+	for c := range clients {
+		o.most, o.slowest = max(o.most, most[c]), max(o.slowest, slowest[c])
 	}
 	return o
 }
@@ -188,7 +190,7 @@ func TestDefaultsFinishOnOneHotRow(t *testing.T) {
 				return message/2 + time.Duration(rand.Int64N(int64(message)+1))
 			}
 			o := contend(t, nil, 64, 20, varied)
-			t.Logf("%d changes, %d writes, at most %d attempts, %s", 64*20, o.writes, o.most, o.took)
+			t.Logf("%d changes, %d writes, at most %d attempts, %s, slowest %s", 64*20, o.writes, o.most, o.took, o.slowest)
 		})
 	}
 }

@@ -13,8 +13,6 @@ const (
 	defaultMaxAttempts = 256
 	defaultMaxElapsed  = 30 * time.Second
 	defaultMaxOutages  = 2
-	defaultBase        = 2 * time.Millisecond
-	defaultCap         = 250 * time.Millisecond
 )
 
 // Policy bounds and paces the attempts of one operation. Its zero value and a
@@ -23,12 +21,14 @@ const (
 //
 // A Policy is only read, so one value may serve any number of goroutines: it
 // holds the constructor of a backoff and never an instance, because the
-// instances of backoff/v4 keep state.
+// instances of backoff/v4 keep state. What operations share and change stands
+// apart, in the [Pace] and the [Budget] that it points to; both are safe for
+// concurrent use, and several policies may point to the same.
 type Policy struct {
 	// MaxAttempts is how often the operation runs in all, the first time
 	// included; 1 means no retry. Defaults to 256, a safety net; MaxElapsed is
 	// the real bound. With 64 clients that change one row without pause, 40 ms
-	// per attempt, the unluckiest of 1280 changes takes 60 to 120 attempts
+	// per attempt, the unluckiest of 1280 changes takes 40 to 60 attempts
 	// (TestDefaultsFinishOnOneHotRow), and none should fail. Negative is invalid.
 	MaxAttempts int
 
@@ -44,7 +44,10 @@ type Policy struct {
 	// NewBackOff makes the backoff of one operation, on its second or, with
 	// PauseFirst, first retry. It is called from many goroutines and must return
 	// a new value each time. A negative delay, such as [backoff.Stop], ends the
-	// attempts, and so does a nil BackOff. Defaults to FullJitter(2ms, 250ms).
+	// attempts, and so does a nil BackOff. Defaults to full jitter over the
+	// duration of an attempt as Pace sees it: delay n = 0, 1, 2 ... is drawn from
+	// [0, d*2^n], where d is at least 50 µs (after an outage 2 ms), and the end of
+	// the range at most 32 times d and 500 ms.
 	NewBackOff func() backoff.BackOff
 
 	// PauseFirst makes the first retry wait as well. Defaults to false: the
@@ -52,6 +55,16 @@ type Policy struct {
 	// and the other writer has already finished. A retry after an outage always
 	// waits.
 	PauseFirst bool
+
+	// Pace is what operations learn from each other about the duration of an
+	// attempt, for the default delays. Defaults to none, and then each operation
+	// goes by its own attempts; an occ.DB makes one for all of its operations.
+	Pace *Pace
+
+	// Budget bounds the retries after outages of all operations together.
+	// Defaults to none, which refuses nothing; an occ.DB makes one for all of its
+	// operations.
+	Budget *Budget
 }
 
 // Validate returns an error that names the first field whose value has no
@@ -68,7 +81,7 @@ func (p *Policy) Validate() error {
 	case p.MaxOutages < -1:
 		return fmt.Errorf("retry: Policy.MaxOutages is %d, must be -1 (none) or more", p.MaxOutages)
 	default:
-		return nil
+		return p.Budget.Validate()
 	}
 }
 
@@ -95,11 +108,15 @@ func (p *Policy) maxOutages() int {
 
 func (p *Policy) pauseFirst() bool { return p != nil && p.PauseFirst }
 
-// newBackOff returns a backoff that is ready for its first delay.
-func (p *Policy) newBackOff() backoff.BackOff {
-	if p == nil || p.NewBackOff == nil {
-		return newExponential(half(defaultBase), defaultCap/2, 1)
+func (p *Policy) budget() *Budget {
+	if p == nil {
+		return nil
 	}
+	return p.Budget
+}
+
+// newBackOff returns the policy's own backoff, ready for its first delay.
+func (p *Policy) newBackOff() backoff.BackOff {
 	b := p.NewBackOff()
 	if b == nil {
 		return &backoff.StopBackOff{}

@@ -153,6 +153,7 @@ func TestExhaustedErrorText(t *testing.T) {
 		require.EqualError(t, &tc.err, tc.want)
 	}
 	require.Equal(t, "invalid", retry.Reason(99).String())
+	require.Equal(t, "retry budget", retry.BudgetSpent.String())
 }
 
 var _ backoff.BackOff = retry.None()()
