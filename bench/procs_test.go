@@ -89,7 +89,7 @@ func TestLyingDatabaseIsFoundOutBehindProcesses(t *testing.T) {
 	target.DB = &lying{DB: target.DB}
 	target, _ = spawning(target, whole)
 	spec := bench.Spec{
-		Clients: 4, Procs: 2, Reps: 1, Duration: 100 * time.Millisecond, Strategies: []string{"none"}, Workloads: []string{"counter"},
+		Clients: 4, Procs: 2, Reps: 1, Duration: 250 * time.Millisecond, Strategies: []string{"none"}, Workloads: []string{"counter"},
 	}
 	result, err := bench.Run(t.Context(), spec, target, nil)
 	require.NoError(t, err)

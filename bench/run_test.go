@@ -183,7 +183,7 @@ func TestLyingDatabaseIsFoundOut(t *testing.T) {
 			target := onSQLite(t)
 			target.DB = &lying{DB: target.DB}
 			spec := bench.Spec{
-				Reps: 1, Duration: 100 * time.Millisecond, Strategies: []string{name}, Workloads: []string{"counter"},
+				Reps: 1, Duration: 250 * time.Millisecond, Strategies: []string{name}, Workloads: []string{"counter"},
 			}
 			result, err := bench.Run(t.Context(), spec, target, nil)
 			require.NoError(t, err)
