@@ -152,12 +152,6 @@ var ErrOverloaded = errors.New("overloaded")
 // run by itself; known is why it is not to, if that is known. Watch reports events,
 // and may be nil.
 func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, known hotkey.Why, w *watch) (row T, err error, queued bool) {
-	if nested, err := h.nested(key); nested {
-		return row, err, err != nil
-	}
-	if known == hotkey.Alone && h.table.Cold() {
-		return row, nil, false
-	}
 	op := h.spare.Get().(*hotOp[T, K])
 	op.change = change
 	why, err := h.table.Enter(key, op, isUrgent(ctx), known)

@@ -43,18 +43,31 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 	}
 	a := c.db.opts.Retry.Start()
 	watch := c.watch(m.op, key, &a)
-	if c.hot != nil {
-		if row, err, queued := c.hot.mutate(ctx, key, change, hotkey.Alone, watch); queued {
-			return row, err
+	h := c.hot
+	if h != nil {
+		nested, err := h.nested(key)
+		if err != nil {
+			return none, err
 		}
+		if nested {
+			h = nil
+		} else if row, err, queued := h.mutate(ctx, key, change, hotkey.Alone, watch); queued {
+			return row, err
+		} else {
+			defer h.table.Left(key)
+		}
+	}
+	attempt, way := m.attempt, alone
+	if c.db.opts.Contention.Mode == hotkey.Lock {
+		attempt, way = m.underLock, locked
 	}
 	var before error
 	for {
-		row, f := m.attempt(ctx)
+		row, f := attempt(ctx)
 		watch.attempt(ctx, f.err)
 		if f.err == nil {
 			c.version.field.of(m.row).Set(m.b.next)
-			c.rungs[alone].Add(1)
+			c.rungs[way].Add(1)
 			return *row, nil
 		}
 		m.afterOutage = f.outcome == dialects.Down
@@ -65,10 +78,9 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 			m.complete(ctx, err)
 			return none, err
 		}
-		if c.hot != nil && errors.Is(f.err, ErrConflict) {
-			if row, err, queued := c.hot.mutate(ctx, key, change, hotkey.AfterConflict, watch); queued {
-				return row, err
-			}
+		if h != nil && errors.Is(f.err, ErrConflict) {
+			row, err, _ := h.mutate(ctx, key, change, hotkey.AfterConflict, watch)
+			return row, err
 		}
 	}
 }
@@ -100,6 +112,49 @@ func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
 		return nil, failure{err, dialects.Refused}
 	}
 	return row, m.store(ctx, suspect)
+}
+
+// underLock locks the row before it reads it, so that nobody is faster.
+func (m *mutation[T, K]) underLock(ctx context.Context) (*T, failure) {
+	conn, err := m.c.db.conn(ctx, m.afterOutage)
+	if err != nil {
+		return nil, m.failure(ctx, dialects.Connecting, err)
+	}
+	u := unit{db: m.c.db, conn: conn}
+	defer func() { conn.Release(u.dirty) }()
+	row := new(T)
+	m.row = reflect.ValueOf(row).Elem()
+	var found failure
+	err = u.run(ctx, func() (commit bool, err error) {
+		found, err = m.decide(ctx, conn, row)
+		return found.err == nil, err
+	})
+	if err != nil {
+		return nil, m.failure(ctx, u.phase, err)
+	}
+	return row, found
+}
+
+// decide reads the row under its lock, changes and writes it.
+func (m *mutation[T, K]) decide(ctx context.Context, q dialects.Querier, row *T) (failure, error) {
+	exists, err := m.c.selectRow(ctx, q, m.b, &m.c.lock, m.key, m.row)
+	if err != nil {
+		return failure{}, err
+	}
+	if !exists {
+		f, err := m.missing(ctx, q)
+		if err == nil && errors.Is(f.err, ErrGone) {
+			f = m.refuse(ErrNotFound)
+		}
+		return f, err
+	}
+	if err := m.prepare(m.c.version.field.of(m.row)); err != nil {
+		return failure{err, dialects.Refused}, nil //nolint:nilerr // the failure holds it
+	}
+	if err := m.apply(row); err != nil {
+		return failure{err, dialects.Refused}, nil //nolint:nilerr // as above
+	}
+	return m.locked(ctx, q)
 }
 
 func (m *mutation[T, K]) read(ctx context.Context) failure {

@@ -43,6 +43,7 @@ func (l *Line[K, O, S]) Take(taken []O, n int) []O {
 		op.ticket().taken = true
 	}
 	taken = append(taken, l.waiting[:n]...)
+	l.table.served.Add(int64(n))
 	l.waiting = slices.Delete(l.waiting, 0, n)
 	l.urgent = max(0, l.urgent-n)
 	return taken
@@ -53,6 +54,7 @@ func (l *Line[K, O, S]) Take(taken []O, n int) []O {
 func (l *Line[K, O, S]) PutBack(ops []O) {
 	l.table.mu.Lock()
 	defer l.table.mu.Unlock()
+	l.table.served.Add(-int64(len(ops)))
 	stay := make([]O, 0, len(ops))
 	for _, op := range ops {
 		t := op.ticket()

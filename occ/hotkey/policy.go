@@ -17,8 +17,9 @@ import (
 type Mode uint8
 
 const (
-	// Auto: each operation runs by itself while its key is cold. A key that met a
-	// conflict is combined, and grouped with others that are hot at the same time,
+	// Auto: each operation runs by itself while its key is cold. When a second one
+	// comes meanwhile, or a conflict shows writers of other processes, the key is
+	// hot: its operations are combined, and grouped with those of other hot keys,
 	// until it has been idle for a while. It costs nothing measurable while keys
 	// are cold.
 	Auto Mode = iota

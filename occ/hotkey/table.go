@@ -27,12 +27,13 @@ type Work[K comparable, O Op, S any] func(lines []*Line[K, O, S])
 type Table[K comparable, O Op, S any] struct {
 	policy Policy
 	work   Work[K, O, S]
-	lively atomic.Bool // there are lines
 
-	arrivals atomic.Uint64 // operations that have queued
+	arrivals atomic.Int64 // operations that have queued
+	served   atomic.Int64 // operations that were taken, but for those put back
 
 	mu      sync.Mutex
 	lines   map[K]*Line[K, O, S]
+	alone   map[K]struct{}   // keys of operations that run by themselves
 	ready   []*Line[K, O, S] // lines with work that belong to nobody
 	workers int              // goroutines that run rounds, but for slow ones
 	width   float64          // how many lines a round has, of late
@@ -44,7 +45,7 @@ type Table[K comparable, O Op, S any] struct {
 
 // New returns an empty table.
 func New[K comparable, O Op, S any](policy Policy, work Work[K, O, S]) *Table[K, O, S] {
-	return &Table[K, O, S]{policy: policy.normal(), work: work, lines: map[K]*Line[K, O, S]{}}
+	return &Table[K, O, S]{policy: policy.normal(), work: work, lines: map[K]*Line[K, O, S]{}, alone: map[K]struct{}{}}
 }
 
 const (
@@ -70,7 +71,7 @@ const (
 	Alone Why = iota
 	// ByPolicy: the policy wants every operation to queue.
 	ByPolicy
-	// HotKey: others have met conflicts on the key a short while ago.
+	// HotKey: another operation on the key is under way, or was a short while ago.
 	HotKey
 	// BusyTable: so many keys are hot that all operations share round trips.
 	BusyTable
@@ -86,21 +87,15 @@ func (w Why) String() string {
 // Enter queues an operation on a key if it should queue, and says why; or that it
 // should run by itself ([Alone]). After a conflict ([AfterConflict] given as known)
 // and under [Gate] and [Combine] it always queues. [ErrFull] means that too many
-// wait already. The caller must [Table.Wait] for an operation that queues.
-//
-// While no key is hot, this costs one atomic load.
+// wait already. The caller must [Table.Wait] for an operation that queues, and
+// tell the end of one that runs by itself to [Table.Left].
 func (t *Table[K, O, S]) Enter(key K, op O, urgent bool, known Why) (Why, error) {
-	switch {
-	case t.policy.Mode == Gate, t.policy.Mode == Combine:
-		known = ByPolicy
-	case known == Alone && t.Cold():
-		return Alone, nil
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := t.lines[key]
 	if known == Alone {
-		if known = t.why(line != nil); known == Alone {
+		if known = t.why(key, line); known == Alone {
+			t.alone[key] = struct{}{}
 			return Alone, nil
 		}
 	}
@@ -121,15 +116,20 @@ func (t *Table[K, O, S]) Enter(key K, op O, urgent bool, known Why) (Why, error)
 	return known, nil
 }
 
-// Cold tells whether no key is hot: operations then run by themselves under
-// [Auto].
-func (t *Table[K, O, S]) Cold() bool { return t.policy.Mode == Auto && !t.lively.Load() }
+// Left notes the end of an operation that has run by itself.
+func (t *Table[K, O, S]) Left(key K) {
+	t.mu.Lock()
+	delete(t.alone, key)
+	t.mu.Unlock()
+}
 
-// why decides on an operation of which nothing is known but whether others queue
-// for its key, or have done so a short while ago.
-func (t *Table[K, O, S]) why(hot bool) Why {
+// why decides on an operation whose key has this line, or none.
+func (t *Table[K, O, S]) why(key K, line *Line[K, O, S]) Why {
+	_, busy := t.alone[key]
 	switch {
-	case hot:
+	case t.policy.Mode != Auto:
+		return ByPolicy
+	case line != nil, busy:
 		return HotKey
 	case t.width >= wide && t.policy.MaxKeys > 1 && len(t.lines) < maxIdleLines:
 		return BusyTable
@@ -142,7 +142,6 @@ func (t *Table[K, O, S]) why(hot bool) Why {
 func (t *Table[K, O, S]) open(key K) *Line[K, O, S] {
 	line := &Line[K, O, S]{Key: key, table: t}
 	t.lines[key] = line
-	t.lively.Store(true)
 	t.sweepLater()
 	return line
 }
@@ -213,23 +212,28 @@ func (t *Table[K, O, S]) run() {
 	defer r.watch.Stop()
 	defer t.abandon(r) // does nothing unless work ends the goroutine
 	for t.next(r) {
+		served := t.served.Load()
 		t.work(r.lines)
 		r.watch.Stop()
-		t.settle()
+		t.settle(t.served.Load()-served, time.Since(r.begun))
 	}
 }
 
-// settle lets the callers that were just served come first, as long as they come
-// back with their next operations, which are then part of the next round. Nobody
-// waits for callers that have something else to do.
-func (t *Table[K, O, S]) settle() {
-	const turns = 8
-	for range turns {
-		before := t.arrivals.Load()
+// settle yields to the callers that were just served, so that those who come back
+// at once are part of the next round: otherwise two halves of them take turns, and
+// everybody waits for two rounds. It ends when all have come back, or after a
+// small part of what a round takes: nobody waits for callers that have something
+// else to do.
+func (t *Table[K, O, S]) settle(served int64, pace time.Duration) {
+	const few, part, least, most = 4, 16, 20 * time.Microsecond, 500 * time.Microsecond
+	back := t.arrivals.Load() + served
+	runtime.Gosched()
+	if served < few {
+		return
+	}
+	limit := min(max(pace/part, least), most)
+	for begun := time.Now(); t.arrivals.Load() < back && time.Since(begun) < limit; {
 		runtime.Gosched()
-		if t.arrivals.Load() == before {
-			return
-		}
 	}
 }
 
@@ -238,7 +242,7 @@ type round[K comparable, O Op, S any] struct {
 	table *Table[K, O, S]
 	lines []*Line[K, O, S]
 	begun time.Time
-	limit time.Duration
+	limit time.Duration // when it counts as slow
 	slow  bool // takes unusually long: others do not wait for it
 	watch *time.Timer
 }
@@ -367,6 +371,5 @@ func (t *Table[K, O, S]) sweep() {
 		t.sweeper.Reset(t.policy.Idle)
 		return
 	}
-	t.lively.Store(false)
 	t.width = 0
 }
