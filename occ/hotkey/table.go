@@ -225,7 +225,7 @@ func (t *Table[K, O, S]) run() {
 // small part of what a round takes: nobody waits for callers that have something
 // else to do.
 func (t *Table[K, O, S]) settle(served int64, pace time.Duration) {
-	const few, part, least, most = 4, 16, 20 * time.Microsecond, 500 * time.Microsecond
+	const few, part, least, most = 4, 8, 20 * time.Microsecond, 500 * time.Microsecond
 	back := t.arrivals.Load() + served
 	runtime.Gosched()
 	if served < few {
@@ -243,7 +243,7 @@ type round[K comparable, O Op, S any] struct {
 	lines []*Line[K, O, S]
 	begun time.Time
 	limit time.Duration // when it counts as slow
-	slow  bool // takes unusually long: others do not wait for it
+	slow  bool          // takes unusually long: others do not wait for it
 	watch *time.Timer
 }
 
