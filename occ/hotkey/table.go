@@ -31,14 +31,14 @@ type Table[K comparable, O Op, S any] struct {
 	arrivals atomic.Int64 // operations that have queued
 	served   atomic.Int64 // operations that were taken, but for those put back
 
-	mu      sync.Mutex
-	lines   map[K]*Line[K, O, S]
-	alone   map[K]struct{}   // keys of operations that run by themselves
-	ready   []*Line[K, O, S] // lines with work that belong to nobody
-	workers int              // goroutines that run rounds, but for slow ones
-	width   float64          // how many lines a round has, of late
-	pace    time.Duration    // how long a round takes, of late
-	sweeper *time.Timer
+	mu       sync.Mutex
+	lines    map[K]*Line[K, O, S]
+	alone    map[K]struct{}   // keys of operations that run by themselves
+	ready    []*Line[K, O, S] // lines with work that belong to nobody
+	workers  int              // goroutines that run rounds, but for slow ones
+	width    float64          // how many lines a round has, of late
+	pace     time.Duration    // how long a round takes, of late
+	sweeping bool             // a call of sweep is ahead
 
 	stats counters
 }
@@ -142,7 +142,10 @@ func (t *Table[K, O, S]) why(key K, line *Line[K, O, S]) Why {
 func (t *Table[K, O, S]) open(key K) *Line[K, O, S] {
 	line := &Line[K, O, S]{Key: key, table: t}
 	t.lines[key] = line
-	t.sweepLater()
+	if !t.sweeping {
+		t.sweeping = true
+		time.AfterFunc(t.policy.Idle, t.sweep)
+	}
 	return line
 }
 
@@ -152,7 +155,6 @@ func (t *Table[K, O, S]) open(key K) *Line[K, O, S] {
 // about to be known.
 func (t *Table[K, O, S]) Wait(ctx context.Context, key K, op O) error {
 	tk := op.ticket()
-	defer tk.close()
 	if ended := ctx.Done(); ended != nil {
 		select {
 		case <-tk.done:
@@ -231,8 +233,10 @@ func (t *Table[K, O, S]) settle(served int64, pace time.Duration) {
 	if served < few {
 		return
 	}
+	const turns = 4000 // where the clock stands still, as in a bubble of testing/synctest
 	limit := min(max(pace/part, least), most)
-	for begun := time.Now(); t.arrivals.Load() < back && time.Since(begun) < limit; {
+	begun := time.Now()
+	for turn := 0; turn < turns && t.arrivals.Load() < back && time.Since(begun) < limit; turn++ {
 		runtime.Gosched()
 	}
 }
@@ -349,15 +353,7 @@ func (t *Table[K, O, S]) release(line *Line[K, O, S], now time.Time) {
 	}
 }
 
-// sweepLater makes sure that idle lines are forgotten.
-func (t *Table[K, O, S]) sweepLater() {
-	if t.sweeper == nil {
-		t.sweeper = time.AfterFunc(t.policy.Idle, t.sweep)
-	} else if len(t.lines) == 1 {
-		t.sweeper.Reset(t.policy.Idle)
-	}
-}
-
+// sweep forgets idle lines, from time to time while there are any.
 func (t *Table[K, O, S]) sweep() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -367,9 +363,9 @@ func (t *Table[K, O, S]) sweep() {
 			delete(t.lines, key)
 		}
 	}
-	if len(t.lines) > 0 {
-		t.sweeper.Reset(t.policy.Idle)
-		return
+	if t.sweeping = len(t.lines) > 0; t.sweeping {
+		time.AfterFunc(t.policy.Idle, t.sweep)
+	} else {
+		t.width = 0
 	}
-	t.width = 0
 }

@@ -1,9 +1,6 @@
 package hotkey
 
-import (
-	"errors"
-	"sync"
-)
+import "errors"
 
 // ErrFull is returned when [Policy.MaxQueue] operations wait for the key already.
 var ErrFull = errors.New("too many operations wait for the key")
@@ -33,17 +30,7 @@ func (t *Ticket) Number() uint64 { return t.number }
 // the operation, and nothing of it may be used afterwards.
 func (t *Ticket) Finish() { t.done <- struct{}{} }
 
-// signals are channels for tickets, used again because most operations are short.
-var signals = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
-
 func (t *Ticket) open(urgent bool) {
 	t.urgent = urgent
-	t.done = signals.Get().(chan struct{})
-}
-
-// close gives the channel back. Nobody else can hold it: either Finish has been
-// received, or the ticket has left its line.
-func (t *Ticket) close() {
-	signals.Put(t.done)
-	t.done = nil
+	t.done = make(chan struct{}, 1)
 }

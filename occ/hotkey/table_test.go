@@ -1,0 +1,395 @@
+package hotkey_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occkit/occkit/occ/hotkey"
+)
+
+type op struct {
+	hotkey.Ticket
+	id   int
+	runs int
+}
+
+type (
+	table = hotkey.Table[string, *op, int]
+	line  = hotkey.Line[string, *op, int]
+)
+
+// desk is a table whose work is done by hand.
+type desk struct {
+	*table
+	rounds chan []*line
+	done   chan struct{}
+}
+
+func newDesk(p hotkey.Policy) *desk {
+	d := &desk{rounds: make(chan []*line), done: make(chan struct{})}
+	d.table = hotkey.New[string, *op, int](p, func(lines []*line) {
+		d.rounds <- slices.Clone(lines)
+		<-d.done
+	})
+	return d
+}
+
+// queue queues an operation, and returns what tells its end.
+func (d *desk) queue(ctx context.Context, t *testing.T, key string, o *op, urgent bool) <-chan error {
+	t.Helper()
+	_, err := d.Enter(key, o, urgent, hotkey.AfterConflict)
+	require.NoError(t, err)
+	end := make(chan error, 1)
+	go func() { end <- d.Wait(ctx, key, o) }()
+	synctest.Wait()
+	return end
+}
+
+func ids(ops []*op) []int {
+	var ids []int
+	for _, o := range ops {
+		ids = append(ids, o.id)
+	}
+	return ids
+}
+
+func finish(ops []*op) {
+	for _, o := range ops {
+		o.Finish()
+	}
+}
+
+func TestFirstComeFirstServedAndUrgentOnesBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{MaxBatch: 4})
+		d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		first := <-d.rounds
+		ops := first[0].Take(nil, 4)
+		require.Equal(t, []int{1}, ids(ops))
+		for id := 2; id <= 6; id++ {
+			d.queue(t.Context(), t, "a", &op{id: id}, id >= 5)
+		}
+		ops = first[0].Take(ops, 4)
+		require.Equal(t, []int{1, 5, 6, 2, 3}, ids(ops))
+		ops = first[0].Take(ops, 4)
+		require.Equal(t, []int{1, 5, 6, 2, 3, 4}, ids(ops))
+		finish(ops)
+		d.done <- struct{}{}
+	})
+}
+
+func TestPutBackComesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{})
+		d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		d.queue(t.Context(), t, "a", &op{id: 2}, false)
+		l := (<-d.rounds)[0]
+		ops := l.Take(nil, 2)
+		d.queue(t.Context(), t, "a", &op{id: 3}, true)
+		l.PutBack(ops)
+		d.done <- struct{}{}
+		l = (<-d.rounds)[0]
+		ops = l.Take(nil, 9)
+		require.Equal(t, []int{1, 2, 3}, ids(ops))
+		finish(ops)
+		d.done <- struct{}{}
+	})
+}
+
+func TestOverflowFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{MaxQueue: 2})
+		d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		l := (<-d.rounds)[0]
+		d.queue(t.Context(), t, "a", &op{id: 2}, false)
+		_, err := d.Enter("a", &op{id: 3}, false, hotkey.AfterConflict)
+		require.ErrorIs(t, err, hotkey.ErrFull)
+		require.EqualValues(t, 1, d.Stats().Overflows)
+		_, err = d.Enter("b", &op{id: 4}, false, hotkey.AfterConflict)
+		require.NoError(t, err, "each key has a queue of its own")
+		finish(l.Take(nil, 2))
+		d.done <- struct{}{}
+		for range 1 {
+			l = (<-d.rounds)[0]
+			finish(l.Take(nil, 2))
+			d.done <- struct{}{}
+		}
+	})
+}
+
+func TestCallersLeaveWhileTheyWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{})
+		ctx, cancel := context.WithCancel(t.Context())
+		stays := d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		l := (<-d.rounds)[0]
+		leaves := d.queue(ctx, t, "a", &op{id: 2}, false)
+		cancel()
+		require.ErrorIs(t, <-leaves, context.Canceled)
+		ops := l.Take(nil, 9)
+		require.Equal(t, []int{1}, ids(ops))
+		require.EqualValues(t, 1, d.Stats().Left)
+		finish(ops)
+		require.NoError(t, <-stays)
+		d.done <- struct{}{}
+	})
+}
+
+// An operation that is being worked on may take effect, so its caller learns how
+// it ends. When it waits again, the caller leaves.
+func TestCallersDoNotLeaveWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{})
+		ctx, cancel := context.WithCancel(t.Context())
+		one := d.queue(ctx, t, "a", &op{id: 1}, false)
+		two := d.queue(ctx, t, "a", &op{id: 2}, false)
+		l := (<-d.rounds)[0]
+		ops := l.Take(nil, 2)
+		cancel()
+		synctest.Wait()
+		require.Empty(t, one)
+		require.Empty(t, two)
+		ops[0].Finish()
+		require.NoError(t, <-one)
+		l.PutBack(ops[1:])
+		require.ErrorIs(t, <-two, context.Canceled)
+		require.Empty(t, l.Take(nil, 9))
+		d.done <- struct{}{}
+	})
+}
+
+func TestKeysShareARound(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ maxKeys, first, second int }{{3, 3, 1}, {128, 4, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(hotkey.Policy{MaxKeys: tc.maxKeys})
+			d.queue(t.Context(), t, "z", &op{}, false)
+			finish((<-d.rounds)[0].Take(nil, 1))
+			for _, key := range []string{"a", "b", "c", "d"} {
+				d.queue(t.Context(), t, key, &op{}, false)
+			}
+			d.done <- struct{}{}
+			for _, want := range []int{tc.first, tc.second} {
+				if want == 0 {
+					continue
+				}
+				lines := <-d.rounds
+				require.Len(t, lines, want)
+				for _, l := range lines {
+					finish(l.Take(nil, 1))
+				}
+				d.done <- struct{}{}
+			}
+		})
+	}
+}
+
+// A round that hangs delays nobody but its own keys.
+func TestSlowRoundDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{})
+		slow := d.queue(t.Context(), t, "slow", &op{}, false)
+		hanging := <-d.rounds
+		other := d.queue(t.Context(), t, "other", &op{}, false)
+		start := time.Now()
+		lines := <-d.rounds // the bubble's clock moves on while all wait
+		require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
+		require.Equal(t, "other", lines[0].Key)
+		finish(lines[0].Take(nil, 1))
+		d.done <- struct{}{}
+		require.NoError(t, <-other)
+		finish(hanging[0].Take(nil, 1))
+		d.done <- struct{}{}
+		require.NoError(t, <-slow)
+	})
+}
+
+func TestDetachedLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{})
+		one := d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		l := (<-d.rounds)[0]
+		ops := l.Take(nil, 1)
+		l.Detach()
+		d.done <- struct{}{}
+		two := d.queue(t.Context(), t, "a", &op{id: 2}, false)
+		select {
+		case <-d.rounds:
+			t.Error("the line was handed out although it is detached")
+		default:
+		}
+		finish(ops)
+		require.NoError(t, <-one)
+		l.Release()
+		finish((<-d.rounds)[0].Take(nil, 1))
+		d.done <- struct{}{}
+		require.NoError(t, <-two)
+	})
+}
+
+// A key is hot while somebody is at it, and for a while afterwards.
+func TestAutoFollowsTheLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(hotkey.Policy{Idle: time.Second})
+		enter := func(key string) hotkey.Why {
+			why, err := d.Enter(key, &op{}, false, hotkey.Alone)
+			require.NoError(t, err)
+			return why
+		}
+		require.Equal(t, hotkey.Alone, enter("a"))
+		d.Left("a")
+		require.Equal(t, hotkey.Alone, enter("a"), "nobody else is there")
+		require.Equal(t, hotkey.Alone, enter("b"), "another key")
+		require.Equal(t, hotkey.HotKey, enter("a"), "the second at the same time")
+		finish((<-d.rounds)[0].Take(nil, 1))
+		d.done <- struct{}{}
+		d.Left("a")
+		require.Equal(t, hotkey.HotKey, enter("a"), "still hot")
+		l := (<-d.rounds)[0]
+		l.State = 7
+		finish(l.Take(nil, 1))
+		d.done <- struct{}{}
+		time.Sleep(3 * time.Second)
+		require.Equal(t, hotkey.Alone, enter("a"), "cold again")
+	})
+}
+
+func TestModesThatAlwaysQueue(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []hotkey.Mode{hotkey.Gate, hotkey.Combine} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(hotkey.Policy{Mode: mode})
+			why, err := d.Enter("a", &op{}, false, hotkey.Alone)
+			require.NoError(t, err)
+			require.Equal(t, hotkey.ByPolicy, why)
+			finish((<-d.rounds)[0].Take(nil, 1))
+			d.done <- struct{}{}
+		})
+	}
+}
+
+// What is remembered of a key is forgotten when it is idle.
+func TestStateEndsWithTheLine(t *testing.T) {
+	t.Parallel()
+	for pause, want := range map[time.Duration]int{time.Second / 2: 7, 3 * time.Second: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(hotkey.Policy{Idle: time.Second})
+			for round, state := range []int{0, want} {
+				d.queue(t.Context(), t, "a", &op{}, false)
+				l := (<-d.rounds)[0]
+				require.Equal(t, state, l.State)
+				l.State = 7
+				finish(l.Take(nil, 1))
+				d.done <- struct{}{}
+				if round == 0 {
+					time.Sleep(pause)
+				}
+			}
+		})
+	}
+}
+
+// Work may end its goroutine, as t.FailNow does: the others go on.
+func TestWorkThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tb := hotkey.New[string, *op, int](hotkey.Policy{}, func(lines []*line) {
+			ops := lines[0].Take(nil, 1)
+			finish(ops)
+			if ops[0].id == 1 {
+				runtime.Goexit()
+			}
+		})
+		for id := 1; id <= 3; id++ {
+			o := &op{id: id}
+			_, err := tb.Enter("a", o, false, hotkey.AfterConflict)
+			require.NoError(t, err)
+			require.NoError(t, tb.Wait(t.Context(), "a", o))
+		}
+	})
+}
+
+// Many callers, many keys: every operation is finished exactly once, and no
+// goroutine is left (synctest sees to that).
+func TestEveryOperationEndsOnce(t *testing.T) {
+	t.Parallel()
+	for _, p := range []hotkey.Policy{{}, {MaxKeys: 1}, {Mode: hotkey.Gate}, {MaxBatch: 2, MaxKeys: 2}} {
+		synctest.Test(t, func(t *testing.T) {
+			var tb *table
+			tb = hotkey.New[string, *op, int](p, func(lines []*line) {
+				time.Sleep(time.Millisecond)
+				for i, l := range lines {
+					ops := l.Take(nil, tb.Policy().MaxBatch)
+					again := ops[:0:0]
+					for _, o := range ops {
+						if o.runs++; o.runs == 1 && o.id%7 == 0 {
+							again = append(again, o)
+							continue
+						}
+						o.Finish()
+					}
+					l.PutBack(again)
+					if i%2 == 1 {
+						l.Detach()
+						go func() { time.Sleep(3 * time.Millisecond); l.Release() }()
+					}
+				}
+			})
+			var all sync.WaitGroup
+			for client := range 32 {
+				all.Go(func() {
+					for n := range 50 {
+						ctx, cancel := context.WithCancel(t.Context())
+						if n%11 == 0 {
+							cancel()
+						}
+						o := &op{id: client + n}
+						key := string(rune('a' + (client*n)%5))
+						why, err := tb.Enter(key, o, n%13 == 0, hotkey.Alone)
+						require.NoError(t, err)
+						if why == hotkey.Alone {
+							time.Sleep(time.Microsecond)
+							tb.Left(key)
+						} else if err := tb.Wait(ctx, key, o); err != nil && !errors.Is(err, context.Canceled) {
+							t.Error(err)
+						}
+						cancel()
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
+
+func TestPolicyValidate(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, hotkey.Policy{}.Validate())
+	for want, p := range map[string]hotkey.Policy{
+		"Mode": {Mode: 99}, "MaxBatch": {MaxBatch: -1}, "MaxKeys": {MaxKeys: -1},
+		"MaxQueue": {MaxQueue: -1}, "MaxHold": {MaxHold: -1}, "Idle": {Idle: -1},
+	} {
+		require.ErrorContains(t, p.Validate(), "hotkey: Policy."+want)
+	}
+	for mode, name := range map[hotkey.Mode]string{
+		hotkey.Auto: "auto", hotkey.Backoff: "backoff", hotkey.Gate: "gate", hotkey.Combine: "combine", hotkey.Lock: "lock", 99: "invalid",
+	} {
+		require.Equal(t, name, mode.String())
+	}
+}
