@@ -38,6 +38,10 @@ type SchemaChanger interface {
 	// SchemaProbe writes the statements that try the guard out on one row.
 	SchemaProbe(p *SchemaPlan) (SchemaProbe, error)
 
+	// SchemaFile tells what surrounds the statements of a step in a file that
+	// another tool runs.
+	SchemaFile(p *SchemaPlan, work SchemaWork) (SchemaFile, error)
+
 	// SchemaOwn writes the statements of a table that is occkit's own.
 	SchemaOwn(schema string, t *OwnTable) (OwnSQL, error)
 }
@@ -338,6 +342,18 @@ type SchemaChunkSQL struct {
 type KeyArg struct {
 	Upto   bool
 	Column int
+}
+
+// SchemaFile is what surrounds statements in a file.
+type SchemaFile struct {
+	// Begin and Commit are for tools that open no transaction of their own. Empty:
+	// schema changes commit by themselves.
+	Begin, Commit string
+	// Before and After surround the statements, inside of the transaction.
+	Before, After []string
+	// Delimiter says that the database's own client must be told where statements
+	// end that hold semicolons.
+	Delimiter bool
 }
 
 // SchemaProbe are the statements that try a guard on one row.

@@ -136,14 +136,14 @@ func TestTokenColumn(t *testing.T) {
 func TestCompositeKeyAndSeveralTables(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(r *rig) {
-		r.exec("CREATE TABLE lines (shop VARCHAR(20) NOT NULL, no BIGINT NOT NULL, sub BIGINT NOT NULL, version BIGINT, PRIMARY KEY (shop, no, sub))")
-		r.fill("lines (shop, no, sub)", "CASE g % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b''c' ELSE 'd' END, g % 40, g", 5000)
+		r.exec("CREATE TABLE details (shop VARCHAR(20) NOT NULL, no BIGINT NOT NULL, sub BIGINT NOT NULL, version BIGINT, PRIMARY KEY (shop, no, sub))")
+		r.fill("details (shop, no, sub)", "CASE g % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b''c' ELSE 'd' END, g % 40, g", 5000)
 		r.fresh(3)
-		done := r.apply(migrations.Table{Name: "lines"}, freshTable)
+		done := r.apply(migrations.Table{Name: "details"}, freshTable)
 		require.Len(r, done, 2)
 		require.EqualValues(r, 5000, done[0].Rows)
-		require.Zero(r, r.int("SELECT COUNT(*) FROM lines WHERE version IS NULL"))
-		r.verified(migrations.Table{Name: "lines"})
+		require.Zero(r, r.int("SELECT COUNT(*) FROM details WHERE version IS NULL"))
+		r.verified(migrations.Table{Name: "details"})
 		r.verified(freshTable)
 	})
 }

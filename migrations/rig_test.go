@@ -143,7 +143,7 @@ func (r *rig) legacy(rows int) {
 
 func (r *rig) fill(into, values string, rows int) {
 	if rows > 0 {
-		r.exec("INSERT INTO " + into + " SELECT " + values + " FROM " + strings.Replace(r.series, "%d", fmt.Sprint(rows), 1))
+		r.exec("INSERT INTO %s SELECT %s FROM %s", into, values, strings.Replace(r.series, "%d", fmt.Sprint(rows), 1))
 	}
 }
 

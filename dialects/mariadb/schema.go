@@ -55,3 +55,8 @@ func (d Dialect) SchemaProbe(p *dialects.SchemaPlan) (dialects.SchemaProbe, erro
 func (d Dialect) SchemaOwn(schema string, t *dialects.OwnTable) (dialects.OwnSQL, error) {
 	return d.schema().SchemaOwn(schema, t)
 }
+
+// SchemaFile bounds the waits of a file.
+func (d Dialect) SchemaFile(p *dialects.SchemaPlan, work dialects.SchemaWork) (dialects.SchemaFile, error) {
+	return d.schema().SchemaFile(p, work)
+}

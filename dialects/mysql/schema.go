@@ -191,3 +191,15 @@ func (w *writer) usage() dialects.SchemaQuery {
 		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
 		w.table, w.column, initial, greatest)}
 }
+
+// SchemaFile bounds the waits of a file, which cannot try again.
+func (s Schema) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {
+	return dialects.SchemaFile{
+		Before: []string{"SET SESSION lock_wait_timeout = 1"}, After: []string{"SET SESSION lock_wait_timeout = DEFAULT"}, Delimiter: true,
+	}, nil
+}
+
+// SchemaFile bounds the waits of a file.
+func (d Dialect) SchemaFile(p *dialects.SchemaPlan, work dialects.SchemaWork) (dialects.SchemaFile, error) {
+	return d.schema().SchemaFile(p, work)
+}

@@ -272,7 +272,7 @@ func (w *writer) columnFindings(out *sqlgen.Findings) {
 	typ := strings.ToLower(c.Type)
 	fits := strings.HasPrefix(typ, "bigint") || strings.HasPrefix(typ, "int")
 	if w.token() {
-		fits = strings.HasPrefix(typ, "char(36)") || strings.HasPrefix(typ, "varchar") || typ == "uuid"
+		fits = typ == "uuid" || strings.Contains(typ, "char(") && sqlgen.Length(typ) >= sqlgen.TokenLength
 	}
 	out.Refuse(!fits, "type", fmt.Sprintf("column %s has type %s, which does not hold a %s", c.Name, c.Type, w.p.Table.Kind), "choose another name for the version column")
 	extra := strings.ToLower(f.Value("nullable"))

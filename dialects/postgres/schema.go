@@ -276,7 +276,7 @@ func tokenOf(typ string) string {
 	case typ == "uuid":
 		return "gen_random_uuid()"
 	case typ == "bytea":
-		return "decode(replace(gen_random_uuid()::text, '-', ''), 'hex')"
+		return "convert_to(gen_random_uuid()::text, 'UTF8')"
 	default:
 		return "gen_random_uuid()::text"
 	}
@@ -285,7 +285,8 @@ func tokenOf(typ string) string {
 var integers = []string{"bigint", "integer"}
 
 func isToken(typ string) bool {
-	return slices.Contains([]string{"uuid", "text", "bytea"}, typ) || strings.HasPrefix(typ, "character varying")
+	n := sqlgen.Length(typ)
+	return slices.Contains([]string{"uuid", "text", "bytea"}, typ) || strings.HasPrefix(typ, "character varying") && (n == 0 || n >= sqlgen.TokenLength)
 }
 
 func (w *writer) usage() dialects.SchemaQuery {
@@ -297,4 +298,17 @@ func (w *writer) usage() dialects.SchemaQuery {
 	return dialects.SchemaQuery{Text: fmt.Sprintf(
 		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
 		w.table, w.column, initial, greatest)}
+}
+
+// SchemaFile bounds the waits of a file, which cannot try again. Settings are
+// local to the transaction that the file is run in.
+func (Dialect) SchemaFile(_ *dialects.SchemaPlan, work dialects.SchemaWork) (dialects.SchemaFile, error) {
+	limit := "5s"
+	if work != dialects.WorkInstant {
+		limit = "0"
+	}
+	return dialects.SchemaFile{
+		Begin: "BEGIN", Commit: "COMMIT",
+		Before: []string{"SET LOCAL lock_timeout = '200ms'", "SET LOCAL statement_timeout = '" + limit + "'"},
+	}, nil
 }

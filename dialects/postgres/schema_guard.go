@@ -18,11 +18,10 @@ const GuardCode = "OCV01"
 // to it that the version did not move up.
 func (w *writer) body(m dialects.GuardMode) string {
 	kind, move := "must not go back from % to %", fmt.Sprintf("OLD.%[1]s + 1", w.column)
-	switch {
-	case w.p.Table.Kind == dialects.Token && w.p.Column != nil:
-		move = tokenOf(w.p.Column.Type)
-	case w.p.Table.Kind == dialects.Token:
-		move = tokenOf("uuid")
+	if w.p.Table.Kind == dialects.Token {
+		// The assignment turns it into the type of the column. Tables whose tokens
+		// have other types share the function.
+		move = "gen_random_uuid()"
 	}
 	var b strings.Builder
 	b.WriteString("\nBEGIN\n")

@@ -37,6 +37,21 @@ func IntegerDefault(expression string) (value int64, ok bool) {
 	return value, err == nil
 }
 
+var length = regexp.MustCompile(`\(([0-9]+)\)`)
+
+// Length returns the length of a type such as varchar(36), or 0 when it has none.
+func Length(typ string) int {
+	m := length.FindStringSubmatch(typ)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1]) // digits
+	return n
+}
+
+// TokenLength is the length of a token as text: that of a UUID.
+const TokenLength = 36
+
 // Squeeze returns text without what a catalog changes about an expression:
 // letter case, white space, parentheses and quotes of names.
 func Squeeze(text string) string {

@@ -235,3 +235,8 @@ func (w *writer) usage() dialects.SchemaQuery {
 		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
 		w.table, w.column, initial, greatest)}
 }
+
+// SchemaFile is a transaction.
+func (Dialect) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {
+	return dialects.SchemaFile{Begin: "BEGIN IMMEDIATE", Commit: "COMMIT"}, nil
+}
