@@ -20,7 +20,7 @@ func TestAutovacuumGivesWay(t *testing.T) {
 	r.db = dbtest.Open(t, "pgx", r.url)
 	r.fresh(20_000)
 	r.exec("ANALYZE accounts")
-	r.exec("DELETE FROM accounts WHERE id %% 2 = 0")
+	r.exec("%s", "DELETE FROM accounts WHERE id % 2 = 0")
 	// The statistics show the worker; until then there is nothing to test.
 	poll, deadline := time.NewTicker(20*time.Millisecond), time.Now().Add(time.Minute)
 	defer poll.Stop()
