@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/occkit/occkit/dialects/dbtest"
 	"github.com/occkit/occkit/migrations"
 )
 
@@ -20,14 +21,13 @@ func TestBackfillUnderWriters(t *testing.T) {
 	onEach(t, func(r *rig) {
 		rows := pick(20_000, 400_000)
 		r.legacy(rows)
-		if r.engine.name == "sqlite" {
-			r.db.SetMaxOpenConns(1)
-		}
+		// The writers have connections of their own, as other processes would.
+		writers := &rig{T: r.T, engine: r.engine, url: r.url, db: dbtest.Open(r, r.driver, r.url)}
 		ctx, stop := context.WithCancel(r.Context())
 		var all sync.WaitGroup
 		var bumps, slowest atomic.Int64
 		for w := range 4 {
-			all.Go(func() { r.nullCAS(ctx, rows, w, &bumps, &slowest) })
+			all.Go(func() { writers.nullCAS(ctx, rows, w, &bumps, &slowest) })
 		}
 		// It is stopped in the middle once, and goes on.
 		interrupt, cancel := context.WithCancel(r.Context())
@@ -116,4 +116,26 @@ func TestThrottle(t *testing.T) {
 	require.Len(t, plan.Tables[0].Steps, 2, "backfill leaves the guard to apply")
 	r.apply(legacyTable)
 	r.verified(legacyTable)
+}
+
+// Each part has as many rows as it is meant to have: keys are walked in their
+// own order, not in that of the texts that they are read as.
+func TestPartsFollowTheKey(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(r *rig) {
+		r.legacy(6000)
+		now, was := time.Unix(0, 0), int64(0)
+		var parts []int64
+		_, err := r.migrator(&migrations.Options{
+			Now:   func() time.Time { now = now.Add(80 * time.Millisecond); return now }, // as long as a part should take
+			Sleep: func(context.Context, time.Duration) error { return nil },
+			Throttle: func(context.Context) (string, error) {
+				filled := r.int("SELECT COUNT(lock_version) FROM accounts")
+				parts, was = append(parts, filled-was), filled
+				return "", nil
+			},
+		}).Backfill(r.Context(), []migrations.Table{legacyTable})
+		require.NoError(r, err)
+		require.Equal(r, []int64{1200, 1000, 1000, 1000, 1000}, parts[:5])
+	})
 }

@@ -28,7 +28,7 @@
 // The column is added in milliseconds; waiting for the lock is what stops a
 // table, since all later comers queue behind who waits. So the lock is asked for
 // without waiting, every 20 milliseconds, and after [Options.NowaitFor] with waits
-// of 0.2 seconds at most. Who is in the way is told ([Event]), and left alone.
+// of 0.2 seconds at most, or a second on MySQL 8, which can wait for no less. Who is in the way is told ([Event]), and left alone.
 //
 // # Going on
 //

@@ -15,9 +15,20 @@ import (
 // historyTable records what was done, for people. Nothing but the first version
 // of a column that was dropped and is added again depends on it.
 var historyTable = &dialects.OwnTable{Name: "occkit_migrations", Key: "id", Columns: []dialects.OwnColumn{
-	{Name: "id", Size: 36}, {Name: "table_name", Size: 200}, {Name: "column_name", Size: 200}, {Name: "step", Size: 60},
-	{Name: "status", Size: 20}, {Name: "sql_text", Size: -1}, {Name: "checksum", Size: 64}, {Name: "server_version", Size: 200},
-	{Name: "actor", Size: 200}, {Name: "attempts"}, {Name: "waited_ms"}, {Name: "duration_ms"}, {Name: "high_water"}, {Name: "done_at", Size: 40},
+	{Name: "id", Size: 36},
+	{Name: "table_name", Size: 200},
+	{Name: "column_name", Size: 200},
+	{Name: "step", Size: 60},
+	{Name: "status", Size: 20},
+	{Name: "sql_text", Size: -1},
+	{Name: "checksum", Size: 64},
+	{Name: "server_version", Size: 200},
+	{Name: "actor", Size: 200},
+	{Name: "attempts"},
+	{Name: "waited_ms"},
+	{Name: "duration_ms"},
+	{Name: "high_water"},
+	{Name: "done_at", Size: 40},
 }}
 
 // Record is one row of the history.

@@ -60,8 +60,13 @@ func (l *locked) Query(_ context.Context, text string, _ []any) (dialects.Rows, 
 	switch {
 	case strings.HasPrefix(text, "WITH c AS"):
 		facts := [][]any{
-			{"server", "15.18", "150018"}, {"target", "", "test"}, {"table", "accounts", "public"}, {"relkind", "r", "p"},
-			{"key", "id", "bigint"}, {"rows", "", "100"}, {"deadlock", "", "1000"},
+			{"server", "15.18", "150018"},
+			{"target", "", "test"},
+			{"table", "accounts", "public"},
+			{"relkind", "r", "p"},
+			{"key", "id", "bigint"},
+			{"rows", "", "100"},
+			{"deadlock", "", "1000"},
 		}
 		if l.column {
 			facts = append(facts, []any{"column", "bigint", "not null"}, []any{"default", "", "1"})

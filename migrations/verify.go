@@ -96,40 +96,51 @@ func (pr *probe) run(ctx context.Context) (err error) {
 		pr.r.Why = "the table has no rows"
 		return nil
 	}
-	enforce := pr.p.Table.Guard == dialects.GuardEnforce
 	// Each in a transaction of its own: an error ends one on PostgreSQL.
-	if err := pr.try(ctx, pr.sql.Touch, func(before, after string, refused error) string {
-		switch {
-		case enforce && refused != nil:
-			return "a write that leaves the version alone was refused: " + refused.Error()
-		case enforce && !moved(before, after, 1):
-			return fmt.Sprintf("a write that left the version alone moved it from %s to %s", before, after)
-		case !enforce && refused == nil:
-			return "a write that leaves the version alone was not refused"
-		}
-		return ""
-	}); err != nil {
+	if err := pr.try(ctx, pr.sql.Touch, pr.touched); err != nil {
 		return err
 	}
-	if err := pr.try(ctx, pr.sql.Jump, func(before, after string, refused error) string {
-		switch {
-		case refused != nil:
-			return "a write that moves the version up was refused: " + refused.Error()
-		case !moved(before, after, 7):
-			return fmt.Sprintf("a write that moves the version by 7 moved it from %s to %s", before, after)
-		}
-		return ""
-	}); err != nil || pr.sql.Regress == "" {
-		pr.r.Probed = err == nil
+	if err := pr.try(ctx, pr.sql.Jump, jumped); err != nil {
 		return err
+	}
+	if pr.sql.Regress != "" {
+		if err := pr.try(ctx, pr.sql.Regress, regressed); err != nil {
+			return err
+		}
 	}
 	pr.r.Probed = true
-	return pr.try(ctx, pr.sql.Regress, func(_, _ string, refused error) string {
-		if refused == nil {
-			return "a write that moves the version back was not refused"
-		}
-		return ""
-	})
+	return nil
+}
+
+// touched, jumped and regressed judge a write; no text means that all is right.
+func (pr *probe) touched(before, after string, refused error) string {
+	enforce := pr.p.Table.Guard == dialects.GuardEnforce
+	switch {
+	case enforce && refused != nil:
+		return "a write that leaves the version alone was refused: " + refused.Error()
+	case enforce && !moved(before, after, 1):
+		return fmt.Sprintf("a write that left the version alone moved it from %s to %s", before, after)
+	case !enforce && refused == nil:
+		return "a write that leaves the version alone was not refused"
+	}
+	return ""
+}
+
+func jumped(before, after string, refused error) string {
+	switch {
+	case refused != nil:
+		return "a write that moves the version up was refused: " + refused.Error()
+	case !moved(before, after, 7):
+		return fmt.Sprintf("a write that moves the version by 7 moved it from %s to %s", before, after)
+	}
+	return ""
+}
+
+func regressed(_, _ string, refused error) string {
+	if refused == nil {
+		return "a write that moves the version back was not refused"
+	}
+	return ""
 }
 
 // moved tells whether a counter moved by n, or a token changed.

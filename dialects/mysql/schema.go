@@ -71,23 +71,7 @@ func (s Schema) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (di
 		p.Findings = none
 		return p, nil
 	}
-	p.Table.Schema, p.Table.Name = f.Value("table"), f.Name("table")
-	if rows, err := strconv.ParseInt(f.Value("rows"), 10, 64); err == nil {
-		p.Rows = rows
-	}
-	for _, k := range f.All("key") {
-		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
-	}
-	if f.Has("column") {
-		c := dialects.SchemaColumn{Name: f.Name("column"), Type: f.Value("column"), Nullable: f.Name("nullable") == "YES"}
-		if expr := f.Name("default"); !strings.EqualFold(expr, "NULL") {
-			c.Default = expr
-		}
-		if v, ok := sqlgen.IntegerDefault(c.Default); ok {
-			p.Initial = v
-		}
-		p.Column, p.Table.Column = &c, c.Name
-	}
+	read(&p, f)
 	w, err := s.writer(&p, f)
 	if err != nil {
 		return p, err
@@ -109,10 +93,33 @@ func (s Schema) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (di
 	return p, nil
 }
 
+// read fills in what the facts say about the table.
+func read(p *dialects.SchemaPlan, f dialects.SchemaFacts) {
+	p.Table.Schema, p.Table.Name = f.Value("table"), f.Name("table")
+	if rows, err := strconv.ParseInt(f.Value("rows"), 10, 64); err == nil {
+		p.Rows = rows
+	}
+	for _, k := range f.All("key") {
+		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
+	}
+	if f.Has("column") {
+		c := dialects.SchemaColumn{Name: f.Name("column"), Type: f.Value("column"), Nullable: f.Name("nullable") == "YES"}
+		if expr := f.Name("default"); !strings.EqualFold(expr, "NULL") {
+			c.Default = expr
+		}
+		if v, ok := sqlgen.IntegerDefault(c.Default); ok {
+			p.Initial = v
+		}
+		p.Column, p.Table.Column = &c, c.Name
+	}
+}
+
 // SchemaAttempt bounds the wait for the metadata lock by lock_wait_timeout, and
 // keeps other migrators out with a named lock. DDL commits by itself.
 func (s Schema) SchemaAttempt(p *dialects.SchemaPlan, step *dialects.SchemaStep, wait time.Duration) (dialects.SchemaAttempt, error) {
-	seconds := max(int64((wait+time.Second-1)/time.Second), s.MinWait)
+	// The variable counts in seconds. A wait of less is none, where the server has
+	// that: a second would keep others waiting for longer than wait.
+	seconds := max(int64(wait/time.Second), s.MinWait)
 	if step.Work == dialects.WorkOnline {
 		// The lock is needed again at the end, when the work is done: to give up
 		// there at once would be to begin for ever.

@@ -235,6 +235,10 @@ func (w *writer) findings() []dialects.SchemaFinding {
 		versions, _ := strconv.Atoi(f.Value("versions"))
 		out.Refuse(versions >= 60, "row-versions", fmt.Sprintf("%s was changed instantly %d times, of 64", p.Table.Name, versions), "rebuild it first: OPTIMIZE TABLE, or gh-ost")
 	}
+	out.Warn(p.Column == nil && !p.Table.Invisible, "insert-list", "INSERT INTO "+p.Table.Name+" VALUES (...) without a column list will fail",
+		"name the columns there, or add the column with --invisible")
+	out.Warn(p.Table.Guard != dialects.GuardNone && !f.Has("trigger"), "online-tools", "tools that copy the table need to be told of its trigger",
+		"gh-ost: --include-triggers; pt-online-schema-change: --preserve-triggers")
 	cascade := f.Has("cascade")
 	out.Warn(cascade && p.Table.Guard != dialects.GuardNone, "cascade", "foreign keys write this table ("+strings.Join(f.Names("cascade"), ", ")+
 		") without firing triggers: their writes do not move the version", "change those columns with UPDATE statements, or live with it")

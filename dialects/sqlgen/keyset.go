@@ -80,7 +80,9 @@ func (s Syntax) Chunk(k Keyset, set, null string, c dialects.SchemaChunk) dialec
 	find := bound{syntax: s, keyset: k}
 	columns := make([]string, len(k.Key))
 	for i := range k.Key {
-		columns[i] = k.read(i)
+		// A name of its own: ORDER BY takes names of the result before those of the
+		// table, and a key that is read as a text would be sorted as one.
+		columns[i] = fmt.Sprintf("%s AS occkit_key_%d", k.read(i), i)
 	}
 	out.Find = fmt.Sprintf("SELECT %s FROM %s", strings.Join(columns, ", "), k.Table)
 	out.Find += " WHERE " + null

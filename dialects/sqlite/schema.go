@@ -12,7 +12,7 @@ import (
 
 var _ dialects.SchemaChanger = Dialect{}
 
-// facts reads the schema's own tables. Names of columns and tables are compared
+// facts reads the schema's own tables; pragma_table_list needs SQLite 3.37. Names of columns and tables are compared
 // as SQLite compares them, without regard to the case of ASCII letters.
 // Arguments, numbered: the table, the column, the history.
 const facts = `WITH t AS (SELECT name, type, wr, strict, schema FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?1)),
@@ -56,18 +56,7 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 	if found.Refused() {
 		return p, nil
 	}
-	p.Table.Schema, p.Table.Name = "main", f.Name("table")
-	for _, k := range f.All("key") {
-		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
-	}
-	if f.Has("column") {
-		p.Table.Column = f.Name("column")
-		p.Column = &dialects.SchemaColumn{Name: f.Name("column"), Type: f.Name("column"), Nullable: !f.Has("not null"), Default: f.Value("default")}
-		p.Column.Type = f.Value("column")
-		if v, ok := sqlgen.IntegerDefault(p.Column.Default); ok {
-			p.Initial = v
-		}
-	}
+	read(&p, f)
 	w, err := d.writer(&p, f)
 	if err != nil {
 		return p, err
@@ -87,6 +76,21 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 	p.Steps = w.steps()
 	p.Unguard, p.DropColumn = w.unguard(), w.dropColumn()
 	return p, nil
+}
+
+// read fills in what the facts say about the table.
+func read(p *dialects.SchemaPlan, f dialects.SchemaFacts) {
+	p.Table.Schema, p.Table.Name = "main", f.Name("table")
+	for _, k := range f.All("key") {
+		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
+	}
+	if f.Has("column") {
+		p.Table.Column = f.Name("column")
+		p.Column = &dialects.SchemaColumn{Name: f.Name("column"), Type: f.Value("column"), Nullable: !f.Has("not null"), Default: f.Value("default")}
+		if v, ok := sqlgen.IntegerDefault(p.Column.Default); ok {
+			p.Initial = v
+		}
+	}
 }
 
 // writer writes the steps of one table.

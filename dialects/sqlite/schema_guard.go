@@ -36,23 +36,13 @@ func (w *writer) text(kind string) string {
 	c, col := w.p.Column, w.column
 	nullable := c != nil && c.Nullable
 	var timing, when, do string
-	message := strings.ReplaceAll(w.p.Table.Name+"."+w.p.Table.Column, "'", "''")
-	refuse := fmt.Sprintf("SELECT RAISE(ABORT, 'occkit: %s must not go back: read the row again and decide again')", message)
+	update := func(next string) string {
+		return fmt.Sprintf("UPDATE %s SET %s = %s WHERE %s", w.table, col, next, w.same())
+	}
 	switch kind {
 	case "guard", "strict":
-		op := "<"
-		if kind == "strict" {
-			op = "<="
-			refuse = fmt.Sprintf("SELECT RAISE(ABORT, 'occkit: %s must move up with every write')", message)
-		}
-		if w.token() {
-			op = "IS"
-		}
-		timing, do = "BEFORE UPDATE", refuse
-		when = fmt.Sprintf("NEW.%[1]s %[2]s OLD.%[1]s", col, op)
-		if nullable {
-			when = fmt.Sprintf("OLD.%[1]s IS NOT NULL AND (NEW.%[1]s IS NULL OR NEW.%[1]s %[2]s OLD.%[1]s)", col, op)
-		}
+		timing = "BEFORE UPDATE"
+		when, do = w.refusal(kind, nullable)
 	case "bump":
 		timing, when = "AFTER UPDATE", fmt.Sprintf("NEW.%[1]s IS OLD.%[1]s", col)
 		next := fmt.Sprintf("OLD.%s + 1", col)
@@ -62,16 +52,33 @@ func (w *writer) text(kind string) string {
 		if w.token() {
 			next = newToken
 		}
-		do = fmt.Sprintf("UPDATE %s SET %s = %s WHERE %s", w.table, col, next, w.same())
+		do = update(next)
 	case "fill":
 		timing, when = "AFTER INSERT", fmt.Sprintf("NEW.%s IS NULL", col)
 		next := w.initial()
 		if w.token() {
 			when, next = fmt.Sprintf("NEW.%[1]s IS NULL OR NEW.%[1]s = %[2]s", col, zeroToken), newToken
 		}
-		do = fmt.Sprintf("UPDATE %s SET %s = %s WHERE %s", w.table, col, next, w.same())
+		do = update(next)
 	}
 	return fmt.Sprintf("CREATE TRIGGER %s %s ON %s FOR EACH ROW\nWHEN %s\nBEGIN\n  %s;\nEND", w.quote(w.object(kind)), timing, w.table, when, do)
+}
+
+// refusal is when and how a write is refused.
+func (w *writer) refusal(kind string, nullable bool) (when, do string) {
+	op, why := "<", "must not go back: read the row again and decide again"
+	if kind == "strict" {
+		op, why = "<=", "must move up with every write"
+	}
+	if w.token() {
+		op = "IS"
+	}
+	when = fmt.Sprintf("NEW.%[1]s %[2]s OLD.%[1]s", w.column, op)
+	if nullable {
+		when = fmt.Sprintf("OLD.%[1]s IS NOT NULL AND (NEW.%[1]s IS NULL OR NEW.%[1]s %[2]s OLD.%[1]s)", w.column, op)
+	}
+	name := strings.ReplaceAll(w.p.Table.Name+"."+w.p.Table.Column, "'", "''")
+	return when, fmt.Sprintf("SELECT RAISE(ABORT, 'occkit: %s %s')", name, why)
 }
 
 // same finds the row that fired the trigger.
@@ -196,6 +203,7 @@ func (w *writer) findings() []dialects.SchemaFinding {
 	kind := f.Value("table")
 	out.Refuse(kind != "table", "not-a-table", p.Table.Name+" is a "+kind, "name the table that holds the rows")
 	out.Refuse(len(p.Key) == 0, "no-key", p.Table.Name+" has no primary key", "add one: a version belongs to a row that can be named")
+	out.Warn(p.Column == nil, "insert-list", "INSERT INTO "+p.Table.Name+" VALUES (...) without a column list will fail", "name the columns there")
 	if p.Table.Guard != dialects.GuardNone {
 		others := w.writers()
 		out.Refuse(len(others) > 0, "trigger-writes", "another trigger updates the row ("+strings.Join(others, ", ")+

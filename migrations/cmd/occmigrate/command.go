@@ -83,10 +83,8 @@ type app struct {
 
 	maxWait, nowait, chunkTime, pause time.Duration
 	pauseFile                         string
-	noProbe                           bool
 	drop, force, yes                  bool
 	format, dir, version              string
-	emitDown                          bool
 }
 
 func newCommand(stdout, stderr io.Writer) *cobra.Command {

@@ -20,7 +20,10 @@ when a writer leaves it alone:
   none      no trigger: only writers that know the version move it
 
 It locks without waiting, again and again; only after --nowait it waits, 0.2 s at
-most each time. It says who is in the way, and never ends anybody's session.
+most each time. (MySQL 8 cannot wait for less than 1 s: there it looks first whether
+a transaction is in the way. The same second bounds the one step on MySQL and MariaDB
+that writes a table, NOT NULL on a legacy column.) It says who is in the way, and
+never ends anybody's session.
 
 Every step shows in the catalog, and what is done next is what is missing there: run
 apply again after an error, a Ctrl-C or a kill, and it goes on. Any number may run at

@@ -112,6 +112,8 @@ func (p *progress) fill(e migrations.Event) string {
 	return text + fmt.Sprintf(", parts of %d, slowest %s", e.Chunk, e.Slowest.Round(time.Millisecond))
 }
 
+const defaultWidth = 80
+
 // terminalWidth returns the width of the terminal that w is; zero when it is
 // none, or when NO_COLOR or TERM ask for plain text.
 func terminalWidth(w io.Writer) int {
@@ -123,5 +125,8 @@ func terminalWidth(w io.Writer) int {
 	if err != nil {
 		return 0
 	}
-	return max(width, 1)
+	if width <= 0 {
+		return defaultWidth // a terminal that does not know
+	}
+	return width
 }
