@@ -211,6 +211,9 @@ type SchemaPlan struct {
 type SchemaFinding struct {
 	// Refuse: nothing is changed as long as this holds.
 	Refuse bool `json:"refuse"`
+	// Applying: it is about who asks and not about the table, and speaks against
+	// changing it alone.
+	Applying bool `json:"applying,omitempty"`
 	// Drift: the table is not what was asked for, though no step mends it.
 	Drift bool `json:"drift,omitempty"`
 	// Code is a short name that stays the same.

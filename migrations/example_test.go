@@ -51,7 +51,7 @@ func ExampleMigrator() {
 	_ = pool.QueryRow("SELECT version FROM accounts WHERE id = 42").Scan(&version)
 	fmt.Println("version", version)
 
-	reports, err := m.Verify(ctx, tables)
+	reports, err := m.Verify(ctx, tables, migrations.VerifyOptions{})
 	fmt.Println(len(reports[0].Findings), reports[0].Probed, err)
 	// Output:
 	// history instant

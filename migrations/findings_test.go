@@ -155,6 +155,15 @@ func TestMissingPrivilegesPostgres(t *testing.T) {
 	r.exec("SET ROLE %s", role)
 	refused, _ := r.codes(freshTable)
 	require.ElementsMatch(t, []string{"not-owner", "no-create"}, refused)
+
+	// Who may only read can verify.
+	r.exec("RESET ROLE")
+	r.apply(freshTable)
+	r.exec("SET ROLE %s", role)
+	reports, err := r.migrator(nil).Verify(t.Context(), []migrations.Table{freshTable}, migrations.VerifyOptions{NoProbe: true})
+	require.NoError(t, err)
+	require.Empty(t, reports[0].Findings)
+	require.False(t, reports[0].Probed)
 }
 
 func (r *rig) text(query string) (s string) {
@@ -228,7 +237,7 @@ func TestVerifyFindsDrift(t *testing.T) {
 				for _, s := range statements {
 					r.exec("%s", s)
 				}
-				reports, err := r.migrator(nil).Verify(r.Context(), []migrations.Table{freshTable})
+				reports, err := r.migrator(nil).Verify(r.Context(), []migrations.Table{freshTable}, migrations.VerifyOptions{})
 				require.NoError(r, err)
 				require.NotEmpty(r, reports[0].Findings)
 				if name == "index" {

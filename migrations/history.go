@@ -33,9 +33,20 @@ var historyTable = &dialects.OwnTable{Name: "occkit_migrations", Key: "id", Colu
 
 // Record is one row of the history.
 type Record struct {
-	ID, Table, Column, Step, Status, SQL, Checksum, Server, Actor string
-	Attempts, WaitedMS, DurationMS, HighWater                     int64
-	At                                                            string
+	ID         string `json:"id"`
+	Table      string `json:"table"`
+	Column     string `json:"column"`
+	Step       string `json:"step"`
+	Status     string `json:"status"` // started, where DDL commits by itself, and done
+	SQL        string `json:"sql"`
+	Checksum   string `json:"checksum"` // SHA-256 of the SQL
+	Server     string `json:"server"`
+	Actor      string `json:"actor"`
+	Attempts   int64  `json:"attempts"`
+	WaitedMS   int64  `json:"waited_ms"`
+	DurationMS int64  `json:"duration_ms"`
+	HighWater  int64  `json:"high_water,omitempty"` // above all versions of a column that was dropped
+	At         string `json:"at"`
 }
 
 func (r *Record) fields() []any {

@@ -105,7 +105,7 @@ func (r *rig) apply(tables ...migrations.Table) []migrations.Applied {
 // verified requires that verify finds nothing, and that it tried the guard.
 func (r *rig) verified(t migrations.Table) {
 	r.Helper()
-	reports, err := r.migrator(nil).Verify(r.Context(), []migrations.Table{t})
+	reports, err := r.migrator(nil).Verify(r.Context(), []migrations.Table{t}, migrations.VerifyOptions{})
 	require.NoError(r, err)
 	require.Len(r, reports, 1)
 	require.Empty(r, reports[0].Findings)

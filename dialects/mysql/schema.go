@@ -78,7 +78,7 @@ func (s Schema) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (di
 	}
 	p.Findings = w.findings()
 	p.Guard, p.GuardMode = w.guard()
-	if sqlgen.Findings(p.Findings).Refused() {
+	if sqlgen.Findings(p.Findings).Unfit() {
 		return p, nil
 	}
 	if p.Column != nil && p.Column.Nullable && !f.Has("nulls") {

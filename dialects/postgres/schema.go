@@ -30,7 +30,7 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 		return p, err
 	}
 	p.Guard, p.GuardMode = w.guard()
-	if sqlgen.Findings(p.Findings).Refused() {
+	if sqlgen.Findings(p.Findings).Unfit() {
 		return p, nil
 	}
 	if p.Column != nil && p.Column.Nullable && f.Value("check") != "valid" && !f.Has("nulls") {

@@ -198,8 +198,8 @@ func findings(p *dialects.SchemaPlan, f dialects.SchemaFacts) []dialects.SchemaF
 	out.Refuse(len(p.Key) == 0, "no-key", t.Name+" has no primary key", "add one: a version belongs to a row that can be named")
 	out.Refuse(slices.Contains(reserved, t.Column), "reserved", t.Column+" is a system column", "choose another name")
 	owner := f.All("owner")
-	out.Refuse(len(owner) > 0, "not-owner", "the role does not own "+t.Name, "run as its owner ("+f.Name("owner")+") or as a member of that role")
-	out.Refuse(f.Has("nocreate") && t.Guard != dialects.GuardNone, "no-create", "the role may not create a function in schema "+f.Name("nocreate"),
+	out.Deny(len(owner) > 0, "not-owner", "the role does not own "+t.Name, "run as its owner ("+f.Name("owner")+") or as a member of that role")
+	out.Deny(f.Has("nocreate") && t.Guard != dialects.GuardNone, "no-create", "the role may not create a function in schema "+f.Name("nocreate"),
 		"GRANT CREATE ON SCHEMA "+f.Name("nocreate")+", or choose the guard none")
 	out.Refuse(t.Guard == dialects.GuardStrict && f.Has("cascade"), "strict-cascade",
 		"foreign keys write this table ("+strings.Join(f.Names("cascade"), ", ")+"), and strict would refuse their writes", "choose the guard enforce")

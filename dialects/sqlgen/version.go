@@ -74,6 +74,13 @@ func (f *Findings) Refuse(when bool, code, text, remedy string) {
 	}
 }
 
+// Deny adds a reason for which this user cannot change the table, if it is one.
+func (f *Findings) Deny(when bool, code, text, remedy string) {
+	if when {
+		*f = append(*f, dialects.SchemaFinding{Refuse: true, Applying: true, Code: code, Text: text, Remedy: remedy})
+	}
+}
+
 // Warn adds something to know, if it is so.
 func (f *Findings) Warn(when bool, code, text, remedy string) {
 	if when {
@@ -88,10 +95,10 @@ func (f *Findings) Drift(when bool, code, text, remedy string) {
 	}
 }
 
-// Refused tells whether there is a reason to change nothing.
-func (f Findings) Refused() bool {
+// Unfit tells whether there is a reason in the table itself to change nothing.
+func (f Findings) Unfit() bool {
 	for _, one := range f {
-		if one.Refuse {
+		if one.Refuse && !one.Applying {
 			return true
 		}
 	}

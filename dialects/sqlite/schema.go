@@ -53,7 +53,7 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 	found.Refuse(t.Schema != "" && t.Schema != "main", "schema", "the schema "+t.Schema+" is not main", "open its file by itself")
 	found.Refuse(!p.Exists, "no-table", "there is no table "+t.Name, "check the spelling and the file")
 	p.Findings = found
-	if found.Refused() {
+	if found.Unfit() {
 		return p, nil
 	}
 	read(&p, f)
@@ -63,7 +63,7 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 	}
 	p.Findings = w.findings()
 	p.Guard, p.GuardMode = w.guard()
-	if sqlgen.Findings(p.Findings).Refused() {
+	if sqlgen.Findings(p.Findings).Unfit() {
 		return p, nil
 	}
 	if p.Column != nil && p.Column.Nullable && !f.Has("nulls") {

@@ -100,7 +100,7 @@ func (s *scene) up() {
 	plan, err := s.migrator().Plan(s.Context(), []migrations.Table{s.table})
 	require.NoError(s, err)
 	require.Equal(s, migrations.Nothing, plan.Verdict(), "%+v", plan.Tables[0].Steps)
-	reports, err := s.migrator().Verify(s.Context(), []migrations.Table{s.table})
+	reports, err := s.migrator().Verify(s.Context(), []migrations.Table{s.table}, migrations.VerifyOptions{})
 	require.NoError(s, err)
 	require.Empty(s, reports[0].Findings)
 	require.True(s, reports[0].Probed)

@@ -83,7 +83,7 @@ type app struct {
 
 	maxWait, nowait, chunkTime, pause time.Duration
 	pauseFile                         string
-	drop, force, yes                  bool
+	drop, force, yes, noProbe         bool
 	format, dir, version              string
 }
 

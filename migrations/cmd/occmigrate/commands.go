@@ -103,9 +103,9 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (a *app) verifyCommand() *cobra.Command {
-	return a.withJSON(a.command("verify", "Check the catalog and try the guard on one row, rolled back; exit code 1 on findings", verifyHelp,
+	cmd := a.withJSON(a.command("verify", "Check the catalog and try the guard on one row, rolled back; exit code 1 on findings", verifyHelp,
 		func(ctx context.Context, m *migrations.Migrator, tables []migrations.Table) error {
-			reports, err := m.Verify(ctx, tables)
+			reports, err := m.Verify(ctx, tables, migrations.VerifyOptions{NoProbe: a.noProbe})
 			if err != nil {
 				return err
 			}
@@ -121,6 +121,8 @@ func (a *app) verifyCommand() *cobra.Command {
 			}
 			return err
 		}))
+	cmd.Flags().BoolVar(&a.noProbe, "no-probe", false, "only read: do not try the guard")
+	return cmd
 }
 
 func (a *app) revertCommand() *cobra.Command {
