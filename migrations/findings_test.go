@@ -176,7 +176,7 @@ func TestMissingPrivilegesMariaDB(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, engineNamed("mariadb"))
 	r.fresh(1)
-	user := fmt.Sprintf("occ_%d", r.int("SELECT CONNECTION_ID() * 100000 + FLOOR(RAND() * 100000)"))
+	user := fmt.Sprintf("occ_%d", r.int("SELECT CAST(UUID_SHORT() %% 1000000000 AS SIGNED)"))
 	r.exec("CREATE USER %s@localhost IDENTIFIED BY 'x'", user)
 	t.Cleanup(func() {
 		db, err := sql.Open("mysql", r.url)

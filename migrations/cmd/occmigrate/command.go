@@ -193,7 +193,8 @@ func (a *app) with(ctx context.Context, use func(*migrations.Migrator) error) (e
 	case !slices.Contains(named.Names(), a.db):
 		return usageError{fmt.Errorf("unknown database %q: choose from %s", a.db, strings.Join(named.Names(), ", "))}
 	case a.dsn == "":
-		return usageError{fmt.Errorf("%s: no DSN is given: set %s to %s", a.db, dsnVariable, named.Usage(a.db))}
+		form, _, _ := strings.Cut(named.Usage(a.db), ", or nothing")
+		return usageError{fmt.Errorf("%s: no DSN is given: set %s to %s", a.db, dsnVariable, form)}
 	}
 	db, err := named.Open(ctx, a.db, a.dsn, &named.Options{Connections: 2})
 	if err != nil {

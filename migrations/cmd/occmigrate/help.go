@@ -41,7 +41,8 @@ A day's work:
 Databases, and what --dsn or ` + dsnVariable + ` holds:
 `)
 	for _, name := range named.Names() {
-		fmt.Fprintf(&b, "  %-12s %s\n", name, named.Usage(name))
+		form, _, _ := strings.Cut(named.Usage(name), ", or nothing") // a temporary file has no tables
+		fmt.Fprintf(&b, "  %-12s %s\n", name, form)
 	}
 	b.WriteString(`
 mysql is written from the documentation of MySQL 8 and was not run on it.
