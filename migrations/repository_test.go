@@ -52,24 +52,29 @@ func TestRepositoryOnPreparedTable(t *testing.T) {
 		require.Equal(r, total, r.int("SELECT SUM(n) FROM accounts"), "an update was lost")
 		require.Equal(r, before+total, r.int("SELECT SUM(lock_version) FROM accounts"))
 
-		// What the repository returns is what is in the row.
-		a, err := accounts.Get(r.Context(), 1)
-		require.NoError(r, err)
-		stale := a
-		require.NoError(r, accounts.Update(r.Context(), &a))
-		require.Equal(r, a.Version, r.int("SELECT lock_version FROM accounts WHERE id = 1"))
-		require.ErrorIs(r, accounts.Update(r.Context(), &stale), occ.ErrConflict)
-		// A raw write between read and write is a conflict too.
-		r.exec("UPDATE accounts SET n = n + 1 WHERE id = 1")
-		require.ErrorIs(r, accounts.Update(r.Context(), &a), occ.ErrConflict)
-		// A version that would go back is refused, and not called ambiguous.
-		err = db.Exec(r.Context(), "UPDATE accounts SET lock_version = 1 WHERE id = 1")
-		require.Error(r, err)
-		require.False(r, errors.Is(err, occ.ErrAmbiguous) || errors.Is(err, occ.ErrConflict), "%v", err)
+		r.repositoryOutcomes(db, accounts)
 
 		r.verified(legacyTable)
 		require.NoError(r, r.migrator(nil).Revert(r.Context(), []migrations.Table{legacyTable}, migrations.RevertOptions{}))
 		_, err = accounts.Mutate(r.Context(), 1, func(a *account) error { a.N++; return nil })
 		require.NoError(r, err, "the column is still there")
 	})
+}
+
+func (r *rig) repositoryOutcomes(db *occ.DB, accounts *occ.Repository[account, int64]) {
+	r.Helper()
+	// What the repository returns is what is in the row.
+	a, err := accounts.Get(r.Context(), 1)
+	require.NoError(r, err)
+	stale := a
+	require.NoError(r, accounts.Update(r.Context(), &a))
+	require.Equal(r, a.Version, r.int("SELECT lock_version FROM accounts WHERE id = 1"))
+	require.ErrorIs(r, accounts.Update(r.Context(), &stale), occ.ErrConflict)
+	// A raw write between read and write is a conflict too.
+	r.exec("UPDATE accounts SET n = n + 1 WHERE id = 1")
+	require.ErrorIs(r, accounts.Update(r.Context(), &a), occ.ErrConflict)
+	// A version that would go back is refused, and not called ambiguous.
+	err = db.Exec(r.Context(), "UPDATE accounts SET lock_version = 1 WHERE id = 1")
+	require.Error(r, err)
+	require.False(r, errors.Is(err, occ.ErrAmbiguous) || errors.Is(err, occ.ErrConflict), "%v", err)
 }

@@ -9,7 +9,16 @@ import (
 
 func help() string {
 	var b strings.Builder
-	b.WriteString(`Optimistic concurrency needs a column that every write moves. Adding one takes
+	b.WriteString(helpBegin)
+	for _, name := range named.Names() {
+		form, _, _ := strings.Cut(named.Usage(name), ", or nothing") // a temporary file has no tables
+		fmt.Fprintf(&b, "  %-12s %s\n", name, form)
+	}
+	b.WriteString(helpEnd)
+	return b.String()
+}
+
+const helpBegin = `Optimistic concurrency needs a column that every write moves. Adding one takes
 milliseconds; waiting for the lock it needs can stop all traffic on the table, and a
 column that only some writers move is a false promise. occmigrate adds the column
 without anybody queueing behind it, and a trigger, the guard, that moves the version
@@ -39,19 +48,14 @@ A day's work:
   4. occmigrate verify accounts    in CI, from then on
 
 Databases, and what --dsn or ` + dsnVariable + ` holds:
-`)
-	for _, name := range named.Names() {
-		form, _, _ := strings.Cut(named.Usage(name), ", or nothing") // a temporary file has no tables
-		fmt.Fprintf(&b, "  %-12s %s\n", name, form)
-	}
-	b.WriteString(`
+`
+
+const helpEnd = `
 mysql is written from the documentation of MySQL 8 and was not run on it.
 
 Exit codes: 0 done, or nothing to do; 1 verify found something; 2 plan has changes;
 3 refused; 4 bad usage, the database cannot be used, or no lock in time; 130
-interrupted.`)
-	return b.String()
-}
+interrupted.`
 
 const examples = `  export ` + dsnVariable + `=postgres://owner:secret@127.0.0.1:5432/shop
   occmigrate plan    --db postgres accounts sales.orders
