@@ -27,6 +27,8 @@ var codes = map[string]dialects.Class{
 	"23P01": dialects.Duplicate, // exclusion_violation
 	"22003": dialects.Overflow,  // numeric_value_out_of_range
 
+	GuardCode: dialects.Rejected, // the guard of a version column: see schema_guard.go
+
 	"40002": dialects.Rejected, // transaction_integrity_constraint_violation
 	"55000": dialects.Rejected, // object_not_in_prerequisite_state
 	"55006": dialects.Rejected, // object_in_use
