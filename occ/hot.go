@@ -25,7 +25,7 @@ import (
 // again on a fresh row, which is locked this time.
 type hot[T any, K comparable] struct {
 	c       *core[T, K]
-	table   *hotkey.Table[K, *hotOp[T, K], memory[T]]
+	table   *hotkey.Table[K]
 	copier  *copier[T]
 	step    dialects.Statement                 // an update that sets the version
 	group   atomic.Pointer[dialects.Statement] // the same for many rows
@@ -36,8 +36,8 @@ type hot[T any, K comparable] struct {
 }
 
 // hotOp is a Mutate that queues.
-type hotOp[T any, K comparable] struct {
-	hotkey.Ticket
+type hotOp[T any] struct {
+	ticket hotkey.Ticket
 	change func(*T) error
 
 	row      T         // what change made of the row
@@ -49,13 +49,11 @@ type hotOp[T any, K comparable] struct {
 	exited   bool      // change ended its goroutine
 }
 
-// broke tells whether the function did not come back.
-func (op *hotOp[T, K]) broke() bool { return op.panicked != nil || op.exited }
+// opOf returns the operation behind a ticket.
+func opOf[T any](t *hotkey.Ticket) *hotOp[T] { return t.Op.(*hotOp[T]) } //nolint:forcetypeassert // set by mutate
 
-// memory is what a line remembers from round to round.
-type memory[T any] struct {
-	row *T // the row as last written; nil: read it
-}
+// broke tells whether the function did not come back.
+func (op *hotOp[T]) broke() bool { return op.panicked != nil || op.exited }
 
 // newHot returns nil where nothing queues.
 func newHot[T any, K comparable](c *core[T, K], immutable []reflect.Type) (*hot[T, K], error) {
@@ -63,7 +61,7 @@ func newHot[T any, K comparable](c *core[T, K], immutable []reflect.Type) (*hot[
 	if policy.Mode == hotkey.Backoff || policy.Mode == hotkey.Lock || c.readBack {
 		return nil, nil //nolint:nilnil // there is no error in that
 	}
-	h := &hot[T, K]{c: c, spare: sync.Pool{New: func() any { return new(hotOp[T, K]) }}, copier: newCopier[T](c.m, immutable)}
+	h := &hot[T, K]{c: c, spare: sync.Pool{New: func() any { return new(hotOp[T]) }}, copier: newCopier[T](c.m, immutable)}
 	// What the server computes is not known before the row is read again.
 	h.forward = !slices.ContainsFunc(c.m.table.Columns, func(col dialects.Column) bool { return col.ReadOnly })
 	var err error
@@ -78,7 +76,7 @@ func newHot[T any, K comparable](c *core[T, K], immutable []reflect.Type) (*hot[
 	if !h.forward || c.version.kind == dialects.Xmin { // the second of a batch would not see what the first did
 		policy.MaxBatch = 1
 	}
-	h.table = hotkey.New[K, *hotOp[T, K], memory[T]](policy, h.work)
+	h.table = hotkey.New(policy, h.work)
 	return h, nil
 }
 
@@ -152,9 +150,9 @@ var ErrOverloaded = errors.New("overloaded")
 // run by itself; known is why it is not to, if that is known. Watch reports events,
 // and may be nil.
 func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, known hotkey.Why, w *watch) (row T, err error, queued bool) {
-	op := h.spare.Get().(*hotOp[T, K])
-	op.change = change
-	why, err := h.table.Enter(key, op, isUrgent(ctx), known)
+	op := h.spare.Get().(*hotOp[T])
+	op.change, op.ticket.Op = change, op
+	why, err := h.table.Enter(key, &op.ticket, isUrgent(ctx), known)
 	if why == hotkey.Alone {
 		op.change = nil
 		h.spare.Put(op)
@@ -167,7 +165,7 @@ func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, kn
 		w.attempt(ctx, err)
 		return row, err, true
 	}
-	if err = h.table.Wait(ctx, key, op); err != nil {
+	if err = h.table.Wait(ctx, key, &op.ticket); err != nil {
 		err = &OpError{Subject: s, Err: fmt.Errorf("left the queue: %w", context.Cause(ctx))}
 		w.attempt(ctx, err)
 		return row, err, true
@@ -186,7 +184,7 @@ func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, kn
 }
 
 // report tells the observer what happened in the queue.
-func (h *hot[T, K]) report(ctx context.Context, op *hotOp[T, K], w *watch) {
+func (h *hot[T, K]) report(ctx context.Context, op *hotOp[T], w *watch) {
 	if w == nil {
 		return
 	}

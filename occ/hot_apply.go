@@ -9,17 +9,14 @@ import (
 	"github.com/occkit/occkit/occ/hotkey"
 )
 
-// line is the queue of one key.
-type line[T any, K comparable] = hotkey.Line[K, *hotOp[T, K], memory[T]]
-
 // batch is what one round does with one line.
 type batch[T any, K comparable] struct {
-	line *line[T, K]
+	line *hotkey.Line[K]
 	base *T // the row that the round started from
-	ops  []*hotOp[T, K]
-	ran  int          // how many of ops have been applied
-	last *hotOp[T, K] // whose row is to be written; nil: nobody wants to
-	sole bool         // the row cannot be copied, so that one function has it
+	ops  []*hotkey.Ticket
+	ran  int       // how many of ops have been applied
+	last *hotOp[T] // whose row is to be written; nil: nobody wants to
+	sole bool      // the row cannot be copied, so that one function has it
 	// Functions that fail end their operations only if the row that they saw is
 	// known to have been current. It is when the batch is written, when the row
 	// is locked, and for those who were there before it was read.
@@ -30,7 +27,7 @@ type batch[T any, K comparable] struct {
 
 // final tells whether an operation's error is the last word although nothing was
 // written.
-func (b *batch[T, K]) final(op *hotOp[T, K]) bool { return op.Number() <= b.arrived }
+func (b *batch[T, K]) final(t *hotkey.Ticket) bool { return t.Number() <= b.arrived }
 
 // current is the row that the next function starts from.
 func (b *batch[T, K]) current() *T {
@@ -89,7 +86,7 @@ func (s *sweep[T, K]) run() {
 		defer close(ended)
 		defer s.h.appliers.enter(s)()
 		for b := s.next(); b != nil; b = s.next() {
-			op := b.ops[b.ran]
+			op := opOf[T](b.ops[b.ran])
 			if !s.h.copyTo(b, op) {
 				continue
 			}
@@ -105,7 +102,7 @@ func (s *sweep[T, K]) run() {
 
 // copyTo gives an operation its row. Where the current row cannot be copied, the
 // first operation gets the row itself and the others wait for the next round.
-func (h *hot[T, K]) copyTo(b *batch[T, K], op *hotOp[T, K]) bool {
+func (h *hot[T, K]) copyTo(b *batch[T, K], op *hotOp[T]) bool {
 	var zero T
 	if op.row = zero; h.copier.copy(&op.row, b.current()) {
 		return true
@@ -120,7 +117,7 @@ func (h *hot[T, K]) copyTo(b *batch[T, K], op *hotOp[T, K]) bool {
 
 // applyTo runs one function on the operation's row, and makes that the current row
 // if it succeeds.
-func (h *hot[T, K]) applyTo(b *batch[T, K], op *hotOp[T, K]) {
+func (h *hot[T, K]) applyTo(b *batch[T, K], op *hotOp[T]) {
 	op.err, op.panicked = nil, nil
 	defer func() {
 		if p := recover(); p != nil {

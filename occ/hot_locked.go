@@ -6,11 +6,12 @@ import (
 	"reflect"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/hotkey"
 )
 
 // detach goes on with a line by itself, in locked rounds: after a failed attempt f
 // as soon as the retry policy allows, and for so many operations one at a time.
-func (h *hot[T, K]) detach(l *line[T, K], f failure, singly int) {
+func (h *hot[T, K]) detach(l *hotkey.Line[K], f failure, singly int) {
 	l.Detach()
 	go func() {
 		defer l.Release()
@@ -18,7 +19,7 @@ func (h *hot[T, K]) detach(l *line[T, K], f failure, singly int) {
 	}()
 }
 
-func (h *hot[T, K]) insist(l *line[T, K], f failure, singly int) {
+func (h *hot[T, K]) insist(l *hotkey.Line[K], f failure, singly int) {
 	for a := h.c.db.opts.Retry.Start(); ; {
 		if f.err != nil {
 			if err := f.next(context.Background(), &a); err != nil { // callers leave by themselves
@@ -56,16 +57,16 @@ func (h *hot[T, K]) guardedRound(b *batch[T, K], limit int, afterOutage bool) fa
 }
 
 // giveUp ends the operations that were part of the last attempt.
-func (h *hot[T, K]) giveUp(l *line[T, K], err error) {
+func (h *hot[T, K]) giveUp(l *hotkey.Line[K], err error) {
 	ops := l.Take(nil, h.table.Policy().MaxBatch)
 	n := 0
-	for n < len(ops) && ops[n].tries > 0 {
+	for n < len(ops) && opOf[T](ops[n]).tries > 0 {
 		n++
 	}
 	l.PutBack(ops[n:])
-	for _, op := range ops[:n] {
-		op.err = err
-		op.Finish()
+	for _, t := range ops[:n] {
+		opOf[T](t).err = err
+		t.Finish()
 	}
 }
 

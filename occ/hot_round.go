@@ -5,16 +5,17 @@ import (
 	"reflect"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/hotkey"
 )
 
 // work is one round.
-func (h *hot[T, K]) work(lines []*line[T, K]) {
+func (h *hot[T, K]) work(lines []*hotkey.Line[K]) {
 	batches := make([]*batch[T, K], 0, len(lines))
 	var unread []*batch[T, K]
 	for _, l := range lines {
-		b := &batch[T, K]{line: l, base: l.State.row, rung: gated}
+		b := &batch[T, K]{line: l, rung: gated}
 		batches = append(batches, b)
-		if b.base == nil {
+		if b.base, _ = l.State.(*T); b.base == nil {
 			unread = append(unread, b)
 		}
 	}
@@ -57,9 +58,9 @@ func (h *hot[T, K]) rescue(batches []*batch[T, K], completed *bool) {
 		if len(b.ops) == 0 {
 			b.ops = b.line.Take(nil, h.table.Policy().MaxBatch)
 		}
-		b.line.State.row = nil
-		for _, op := range b.ops {
-			if !op.broke() {
+		b.line.State = nil
+		for _, t := range b.ops {
+			if op := opOf[T](t); !op.broke() {
 				op.panicked, op.exited = p, p == nil
 			}
 		}
@@ -182,13 +183,13 @@ func (h *hot[T, K]) readMany(ctx context.Context, unread []*batch[T, K]) failure
 // undecided ends a batch whose functions all failed. They have seen a row that
 // nobody has checked: those that came after it was read run again on a fresh one.
 func (h *hot[T, K]) undecided(b *batch[T, K]) {
-	b.line.State.row, b.over = nil, true
-	var again []*hotOp[T, K]
-	for _, op := range b.ops {
-		if b.final(op) || op.broke() {
-			op.Finish()
+	b.line.State, b.over = nil, true
+	var again []*hotkey.Ticket
+	for _, t := range b.ops {
+		if b.final(t) || opOf[T](t).broke() {
+			t.Finish()
 		} else {
-			again = append(again, op)
+			again = append(again, t)
 		}
 	}
 	b.line.PutBack(again)
@@ -207,17 +208,17 @@ func (h *hot[T, K]) conclude(b *batch[T, K], f failure) {
 		h.again(b, f)
 		h.detach(b.line, failure{}, len(b.ops))
 	default:
-		b.line.State.row = nil
+		b.line.State = nil
 		h.finish(b, f.err)
 	}
 }
 
 // remember keeps the row that was written for the next round.
 func (h *hot[T, K]) remember(b *batch[T, K]) {
-	b.line.State.row = nil
+	b.line.State = nil
 	row := new(T)
 	if h.forward && !b.sole && h.copier.copy(row, &b.last.row) {
-		b.line.State.row = row
+		b.line.State = row
 	}
 }
 
@@ -227,30 +228,32 @@ func (h *hot[T, K]) finish(b *batch[T, K], err error) {
 	if b.over = true; b.rung == gated && len(b.ops) > 1 {
 		b.rung = combined
 	}
-	for _, op := range b.ops {
+	for _, t := range b.ops {
+		op := opOf[T](t)
 		if op.err == nil {
 			op.err = err
 		}
 		op.rung = b.rung
-		op.Finish()
+		t.Finish()
 	}
 }
 
 // again lets the operations of a batch wait after an attempt that failed. Those
 // whose functions panicked are over.
 func (h *hot[T, K]) again(b *batch[T, K], f failure) {
-	b.line.State.row, b.over = nil, true
-	again := make([]*hotOp[T, K], 0, len(b.ops))
-	for _, op := range b.ops {
+	b.line.State, b.over = nil, true
+	again := make([]*hotkey.Ticket, 0, len(b.ops))
+	for _, t := range b.ops {
+		op := opOf[T](t)
 		if op.broke() {
-			op.Finish()
+			t.Finish()
 			continue
 		}
 		op.tries++
 		if h.c.db.opts.Observer != nil {
 			op.failed = append(op.failed, f)
 		}
-		again = append(again, op)
+		again = append(again, t)
 	}
 	b.line.PutBack(again)
 }

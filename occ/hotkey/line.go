@@ -8,26 +8,26 @@ import (
 // Line is the queue of one key. A line that a [Work] function was given belongs to
 // it until the function returns or, if it was detached, until Release; only then
 // may State be used.
-type Line[K comparable, O Op, S any] struct {
+type Line[K comparable] struct {
 	// Key is the key.
 	Key K
 	// State is what the work function remembers of the key from one round to the
-	// next. It is the zero value again after [Policy.Idle] without operations.
-	State S
+	// next. It is nil at first, and again after [Policy.Idle] without operations.
+	State any
 
-	table   *Table[K, O, S]
-	waiting []O // urgent ones first, each group in the order of arrival
-	urgent  int // how many of them are urgent
+	table   *Table[K]
+	waiting []*Ticket // urgent ones first, each group in the order of arrival
+	urgent  int       // how many of them are urgent
 	arrived uint64
-	busy    bool            // belongs to a work function
-	round   *round[K, O, S] // that it belongs to; nil once detached
-	listed  bool            // is in the table's list of lines with work
+	busy    bool      // belongs to a work function
+	round   *round[K] // that it belongs to; nil once detached
+	listed  bool      // is in the table's list of lines with work
 	used    time.Time
 }
 
 // Arrived returns the number of the operation that came last. Operations whose
 // [Ticket.Number] is not greater were there before the call.
-func (l *Line[K, O, S]) Arrived() uint64 {
+func (l *Line[K]) Arrived() uint64 {
 	l.table.mu.Lock()
 	defer l.table.mu.Unlock()
 	return l.arrived
@@ -35,12 +35,12 @@ func (l *Line[K, O, S]) Arrived() uint64 {
 
 // Take appends up to n waiting operations to taken, and returns it. Their
 // callers cannot leave until the operations are finished or put back.
-func (l *Line[K, O, S]) Take(taken []O, n int) []O {
+func (l *Line[K]) Take(taken []*Ticket, n int) []*Ticket {
 	l.table.mu.Lock()
 	defer l.table.mu.Unlock()
 	n = min(n, len(l.waiting))
 	for _, op := range l.waiting[:n] {
-		op.ticket().taken = true
+		op.taken = true
 	}
 	taken = append(taken, l.waiting[:n]...)
 	l.table.served.Add(int64(n))
@@ -51,17 +51,16 @@ func (l *Line[K, O, S]) Take(taken []O, n int) []O {
 
 // PutBack makes operations wait again, before all others and in the order given.
 // Those whose callers wanted to leave meanwhile leave now.
-func (l *Line[K, O, S]) PutBack(ops []O) {
+func (l *Line[K]) PutBack(ops []*Ticket) {
 	l.table.mu.Lock()
 	defer l.table.mu.Unlock()
 	l.table.served.Add(-int64(len(ops)))
-	stay := make([]O, 0, len(ops))
+	stay := make([]*Ticket, 0, len(ops))
 	for _, op := range ops {
-		t := op.ticket()
-		t.taken, t.urgent = false, true // ahead of those that are urgent
-		if t.leaving {
-			t.left = true
-			t.Finish()
+		op.taken, op.urgent = false, true // ahead of those that are urgent
+		if op.leaving {
+			op.left = true
+			op.Finish()
 			continue
 		}
 		stay = append(stay, op)
@@ -71,12 +70,12 @@ func (l *Line[K, O, S]) PutBack(ops []O) {
 }
 
 // Detach keeps the line beyond the end of the round, until Release.
-func (l *Line[K, O, S]) Detach() { l.round = nil }
+func (l *Line[K]) Detach() { l.round = nil }
 
 // Release gives a detached line back to its table, which hands it out again when
 // operations wait. It may be called from any goroutine, after the round or before
 // its end.
-func (l *Line[K, O, S]) Release() {
+func (l *Line[K]) Release() {
 	t := l.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,10 +86,10 @@ func (l *Line[K, O, S]) Release() {
 }
 
 // add queues an operation.
-func (l *Line[K, O, S]) add(op O) {
+func (l *Line[K]) add(op *Ticket) {
 	l.arrived++
-	op.ticket().number = l.arrived
-	if !op.ticket().urgent {
+	op.number = l.arrived
+	if !op.urgent {
 		l.waiting = append(l.waiting, op)
 		return
 	}
@@ -99,8 +98,8 @@ func (l *Line[K, O, S]) add(op O) {
 }
 
 // remove takes a waiting operation out of the queue.
-func (l *Line[K, O, S]) remove(op O) {
-	i := slices.IndexFunc(l.waiting, func(other O) bool { return other.ticket() == op.ticket() })
+func (l *Line[K]) remove(op *Ticket) {
+	i := slices.IndexFunc(l.waiting, func(other *Ticket) bool { return other == op })
 	l.waiting = slices.Delete(l.waiting, i, i+1)
 	if i < l.urgent {
 		l.urgent--

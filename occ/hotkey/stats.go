@@ -15,7 +15,7 @@ type Stats struct {
 type counters struct{ rounds, lines, left, overflows atomic.Int64 }
 
 // Stats returns the counts.
-func (t *Table[K, O, S]) Stats() Stats {
+func (t *Table[K]) Stats() Stats {
 	return Stats{
 		Rounds: t.stats.rounds.Load(), Lines: t.stats.lines.Load(),
 		Left: t.stats.left.Load(), Overflows: t.stats.overflows.Load(),

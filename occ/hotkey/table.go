@@ -14,7 +14,7 @@ import (
 // detached. It is called from several goroutines, each time with other lines. It
 // must not panic, and must not keep the slice. It may end its goroutine
 // ([runtime.Goexit]).
-type Work[K comparable, O Op, S any] func(lines []*Line[K, O, S])
+type Work[K comparable] func(lines []*Line[K])
 
 // Table holds the lines of the keys that are hot. It is safe for concurrent use.
 // A table without operations has no goroutine.
@@ -24,28 +24,28 @@ type Work[K comparable, O Op, S any] func(lines []*Line[K, O, S])
 // round is under way, what arrives waits for the next, unless the round takes
 // unusually long: then another begins beside it, so that a slow key delays the
 // other keys of its own round at most.
-type Table[K comparable, O Op, S any] struct {
+type Table[K comparable] struct {
 	policy Policy
-	work   Work[K, O, S]
+	work   Work[K]
 
 	arrivals atomic.Int64 // operations that have queued
 	served   atomic.Int64 // operations that were taken, but for those put back
 
 	mu       sync.Mutex
-	lines    map[K]*Line[K, O, S]
-	alone    map[K]struct{}   // keys of operations that run by themselves
-	ready    []*Line[K, O, S] // lines with work that belong to nobody
-	workers  int              // goroutines that run rounds, but for slow ones
-	width    float64          // how many lines a round has, of late
-	pace     time.Duration    // how long a round takes, of late
-	sweeping bool             // a call of sweep is ahead
+	lines    map[K]*Line[K]
+	alone    map[K]struct{} // keys of operations that run by themselves
+	ready    []*Line[K]     // lines with work that belong to nobody
+	workers  int            // goroutines that run rounds, but for slow ones
+	width    float64        // how many lines a round has, of late
+	pace     time.Duration  // how long a round takes, of late
+	sweeping bool           // a call of sweep is ahead
 
 	stats counters
 }
 
 // New returns an empty table.
-func New[K comparable, O Op, S any](policy Policy, work Work[K, O, S]) *Table[K, O, S] {
-	return &Table[K, O, S]{policy: policy.normal(), work: work, lines: map[K]*Line[K, O, S]{}, alone: map[K]struct{}{}}
+func New[K comparable](policy Policy, work Work[K]) *Table[K] {
+	return &Table[K]{policy: policy.normal(), work: work, lines: map[K]*Line[K]{}, alone: map[K]struct{}{}}
 }
 
 const (
@@ -61,7 +61,7 @@ const (
 )
 
 // Policy returns the table's policy, with its defaults filled in.
-func (t *Table[K, O, S]) Policy() Policy { return t.policy }
+func (t *Table[K]) Policy() Policy { return t.policy }
 
 // Why tells why an operation was queued, or that it was not.
 type Why uint8
@@ -89,7 +89,7 @@ func (w Why) String() string {
 // and under [Gate] and [Combine] it always queues. [ErrFull] means that too many
 // wait already. The caller must [Table.Wait] for an operation that queues, and
 // tell the end of one that runs by itself to [Table.Left].
-func (t *Table[K, O, S]) Enter(key K, op O, urgent bool, known Why) (Why, error) {
+func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, known Why) (Why, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := t.lines[key]
@@ -106,7 +106,7 @@ func (t *Table[K, O, S]) Enter(key K, op O, urgent bool, known Why) (Why, error)
 		t.stats.overflows.Add(1)
 		return known, ErrFull
 	}
-	op.ticket().open(urgent)
+	op.open(urgent)
 	line.add(op)
 	t.arrivals.Add(1)
 	if !line.busy {
@@ -117,14 +117,14 @@ func (t *Table[K, O, S]) Enter(key K, op O, urgent bool, known Why) (Why, error)
 }
 
 // Left notes the end of an operation that has run by itself.
-func (t *Table[K, O, S]) Left(key K) {
+func (t *Table[K]) Left(key K) {
 	t.mu.Lock()
 	delete(t.alone, key)
 	t.mu.Unlock()
 }
 
 // why decides on an operation whose key has this line, or none.
-func (t *Table[K, O, S]) why(key K, line *Line[K, O, S]) Why {
+func (t *Table[K]) why(key K, line *Line[K]) Why {
 	_, busy := t.alone[key]
 	switch {
 	case t.policy.Mode != Auto:
@@ -139,8 +139,8 @@ func (t *Table[K, O, S]) why(key K, line *Line[K, O, S]) Why {
 }
 
 // open makes the line of a key.
-func (t *Table[K, O, S]) open(key K) *Line[K, O, S] {
-	line := &Line[K, O, S]{Key: key, table: t}
+func (t *Table[K]) open(key K) *Line[K] {
+	line := &Line[K]{Key: key, table: t}
 	t.lines[key] = line
 	if !t.sweeping {
 		t.sweeping = true
@@ -153,36 +153,34 @@ func (t *Table[K, O, S]) open(key K) *Line[K, O, S] {
 // error when ctx ends before the operation is taken: then nothing was done. Once
 // it is taken Wait waits for its end whatever ctx says, because the outcome is
 // about to be known.
-func (t *Table[K, O, S]) Wait(ctx context.Context, key K, op O) error {
-	tk := op.ticket()
+func (t *Table[K]) Wait(ctx context.Context, key K, op *Ticket) error {
 	if ended := ctx.Done(); ended != nil {
 		select {
-		case <-tk.done:
-			return t.outcome(ctx, tk)
+		case <-op.done:
+			return outcome(ctx, op)
 		case <-ended:
 			if t.leave(key, op) {
 				return ctx.Err()
 			}
 		}
 	}
-	<-tk.done
-	return t.outcome(ctx, tk)
+	<-op.done
+	return outcome(ctx, op)
 }
 
-func (t *Table[K, O, S]) outcome(ctx context.Context, tk *Ticket) error {
-	if tk.left {
+func outcome(ctx context.Context, op *Ticket) error {
+	if op.left {
 		return ctx.Err()
 	}
 	return nil
 }
 
 // leave takes an operation back, unless somebody is working on it.
-func (t *Table[K, O, S]) leave(key K, op O) bool {
+func (t *Table[K]) leave(key K, op *Ticket) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tk := op.ticket()
-	if tk.taken || tk.left {
-		tk.leaving = true
+	if op.taken || op.left {
+		op.leaving = true
 		return false
 	}
 	t.lines[key].remove(op) // a line where somebody waits is not forgotten
@@ -191,7 +189,7 @@ func (t *Table[K, O, S]) leave(key K, op O) bool {
 }
 
 // list notes that a line has work. Its callers hold the lock, as everywhere below.
-func (t *Table[K, O, S]) list(line *Line[K, O, S]) {
+func (t *Table[K]) list(line *Line[K]) {
 	if !line.listed {
 		line.listed = true
 		t.ready = append(t.ready, line)
@@ -200,7 +198,7 @@ func (t *Table[K, O, S]) list(line *Line[K, O, S]) {
 
 // startIfNeeded starts a goroutine for a line that has been listed: where every
 // line has rounds of its own always, else unless one is under way.
-func (t *Table[K, O, S]) startIfNeeded() {
+func (t *Table[K]) startIfNeeded() {
 	if t.workers == 0 || t.policy.MaxKeys == 1 {
 		t.workers++
 		go t.run()
@@ -208,8 +206,8 @@ func (t *Table[K, O, S]) startIfNeeded() {
 }
 
 // run does rounds until there is nothing to do.
-func (t *Table[K, O, S]) run() {
-	r := &round[K, O, S]{table: t}
+func (t *Table[K]) run() {
+	r := &round[K]{table: t}
 	r.watch = time.AfterFunc(slowAtMost, r.overdue)
 	defer r.watch.Stop()
 	defer t.abandon(r) // does nothing unless work ends the goroutine
@@ -226,7 +224,7 @@ func (t *Table[K, O, S]) run() {
 // everybody waits for two rounds. It ends when all have come back, or after a
 // small part of what a round takes: nobody waits for callers that have something
 // else to do.
-func (t *Table[K, O, S]) settle(served int64, pace time.Duration) {
+func (t *Table[K]) settle(served int64, pace time.Duration) {
 	const few, part, least, most = 4, 8, 20 * time.Microsecond, 500 * time.Microsecond
 	back := t.arrivals.Load() + served
 	runtime.Gosched()
@@ -242,9 +240,9 @@ func (t *Table[K, O, S]) settle(served int64, pace time.Duration) {
 }
 
 // round is a goroutine's round of work.
-type round[K comparable, O Op, S any] struct {
-	table *Table[K, O, S]
-	lines []*Line[K, O, S]
+type round[K comparable] struct {
+	table *Table[K]
+	lines []*Line[K]
 	begun time.Time
 	limit time.Duration // when it counts as slow
 	slow  bool          // takes unusually long: others do not wait for it
@@ -253,7 +251,7 @@ type round[K comparable, O Op, S any] struct {
 
 // next ends the round and begins another. It returns false when there is nothing
 // to do, or when other goroutines do it.
-func (t *Table[K, O, S]) next(r *round[K, O, S]) bool {
+func (t *Table[K]) next(r *round[K]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
@@ -276,7 +274,7 @@ func (t *Table[K, O, S]) next(r *round[K, O, S]) bool {
 }
 
 // end takes over what was learnt from a round, and its lines.
-func (t *Table[K, O, S]) end(r *round[K, O, S], now time.Time) {
+func (t *Table[K]) end(r *round[K], now time.Time) {
 	if len(r.lines) == 0 {
 		return
 	}
@@ -291,7 +289,7 @@ func (t *Table[K, O, S]) end(r *round[K, O, S], now time.Time) {
 }
 
 // abandon lets another goroutine go on after a round that has ended this one.
-func (t *Table[K, O, S]) abandon(r *round[K, O, S]) {
+func (t *Table[K]) abandon(r *round[K]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(r.lines) == 0 {
@@ -307,7 +305,7 @@ func (t *Table[K, O, S]) abandon(r *round[K, O, S]) {
 }
 
 // pick returns the lines of the next round.
-func (t *Table[K, O, S]) pick(r *round[K, O, S], now time.Time) []*Line[K, O, S] {
+func (t *Table[K]) pick(r *round[K], now time.Time) []*Line[K] {
 	lines, n := r.lines[:0], 0
 	for _, line := range t.ready {
 		if len(lines) == t.policy.MaxKeys {
@@ -328,7 +326,7 @@ func (t *Table[K, O, S]) pick(r *round[K, O, S], now time.Time) []*Line[K, O, S]
 
 // overdue is called when a round takes unusually long: lines that have work do not
 // wait for it any longer.
-func (r *round[K, O, S]) overdue() {
+func (r *round[K]) overdue() {
 	t := r.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -343,7 +341,7 @@ func (r *round[K, O, S]) overdue() {
 }
 
 // release takes a line back.
-func (t *Table[K, O, S]) release(line *Line[K, O, S], now time.Time) {
+func (t *Table[K]) release(line *Line[K], now time.Time) {
 	line.busy, line.round, line.used = false, nil, now
 	switch {
 	case len(line.waiting) > 0:
@@ -354,7 +352,7 @@ func (t *Table[K, O, S]) release(line *Line[K, O, S], now time.Time) {
 }
 
 // sweep forgets idle lines, from time to time while there are any.
-func (t *Table[K, O, S]) sweep() {
+func (t *Table[K]) sweep() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()

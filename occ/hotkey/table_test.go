@@ -16,14 +16,17 @@ import (
 )
 
 type op struct {
-	hotkey.Ticket
 	id   int
 	runs int
 }
 
+func ticket(id int) *hotkey.Ticket { return &hotkey.Ticket{Op: &op{id: id}} }
+
+func of(t *hotkey.Ticket) *op { return t.Op.(*op) }
+
 type (
-	table = hotkey.Table[string, *op, int]
-	line  = hotkey.Line[string, *op, int]
+	table = hotkey.Table[string]
+	line  = hotkey.Line[string]
 )
 
 // desk is a table whose work is done by hand.
@@ -35,7 +38,7 @@ type desk struct {
 
 func newDesk(p hotkey.Policy) *desk {
 	d := &desk{rounds: make(chan []*line), done: make(chan struct{})}
-	d.table = hotkey.New[string, *op, int](p, func(lines []*line) {
+	d.table = hotkey.New[string](p, func(lines []*line) {
 		d.rounds <- slices.Clone(lines)
 		<-d.done
 	})
@@ -43,7 +46,7 @@ func newDesk(p hotkey.Policy) *desk {
 }
 
 // queue queues an operation, and returns what tells its end.
-func (d *desk) queue(ctx context.Context, t *testing.T, key string, o *op, urgent bool) <-chan error {
+func (d *desk) queue(ctx context.Context, t *testing.T, key string, o *hotkey.Ticket, urgent bool) <-chan error {
 	t.Helper()
 	_, err := d.Enter(key, o, urgent, hotkey.AfterConflict)
 	require.NoError(t, err)
@@ -53,15 +56,15 @@ func (d *desk) queue(ctx context.Context, t *testing.T, key string, o *op, urgen
 	return end
 }
 
-func ids(ops []*op) []int {
+func ids(ops []*hotkey.Ticket) []int {
 	var ids []int
 	for _, o := range ops {
-		ids = append(ids, o.id)
+		ids = append(ids, of(o).id)
 	}
 	return ids
 }
 
-func finish(ops []*op) {
+func finish(ops []*hotkey.Ticket) {
 	for _, o := range ops {
 		o.Finish()
 	}
@@ -71,12 +74,12 @@ func TestFirstComeFirstServedAndUrgentOnesBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{MaxBatch: 4})
-		d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		d.queue(t.Context(), t, "a", ticket(1), false)
 		first := <-d.rounds
 		ops := first[0].Take(nil, 4)
 		require.Equal(t, []int{1}, ids(ops))
 		for id := 2; id <= 6; id++ {
-			d.queue(t.Context(), t, "a", &op{id: id}, id >= 5)
+			d.queue(t.Context(), t, "a", ticket(id), id >= 5)
 		}
 		ops = first[0].Take(ops, 4)
 		require.Equal(t, []int{1, 5, 6, 2, 3}, ids(ops))
@@ -91,11 +94,11 @@ func TestPutBackComesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{})
-		d.queue(t.Context(), t, "a", &op{id: 1}, false)
-		d.queue(t.Context(), t, "a", &op{id: 2}, false)
+		d.queue(t.Context(), t, "a", ticket(1), false)
+		d.queue(t.Context(), t, "a", ticket(2), false)
 		l := (<-d.rounds)[0]
 		ops := l.Take(nil, 2)
-		d.queue(t.Context(), t, "a", &op{id: 3}, true)
+		d.queue(t.Context(), t, "a", ticket(3), true)
 		l.PutBack(ops)
 		d.done <- struct{}{}
 		l = (<-d.rounds)[0]
@@ -110,13 +113,13 @@ func TestOverflowFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{MaxQueue: 2})
-		d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		d.queue(t.Context(), t, "a", ticket(1), false)
 		l := (<-d.rounds)[0]
-		d.queue(t.Context(), t, "a", &op{id: 2}, false)
-		_, err := d.Enter("a", &op{id: 3}, false, hotkey.AfterConflict)
+		d.queue(t.Context(), t, "a", ticket(2), false)
+		_, err := d.Enter("a", ticket(3), false, hotkey.AfterConflict)
 		require.ErrorIs(t, err, hotkey.ErrFull)
 		require.EqualValues(t, 1, d.Stats().Overflows)
-		_, err = d.Enter("b", &op{id: 4}, false, hotkey.AfterConflict)
+		_, err = d.Enter("b", ticket(4), false, hotkey.AfterConflict)
 		require.NoError(t, err, "each key has a queue of its own")
 		finish(l.Take(nil, 2))
 		d.done <- struct{}{}
@@ -133,9 +136,9 @@ func TestCallersLeaveWhileTheyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{})
 		ctx, cancel := context.WithCancel(t.Context())
-		stays := d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		stays := d.queue(t.Context(), t, "a", ticket(1), false)
 		l := (<-d.rounds)[0]
-		leaves := d.queue(ctx, t, "a", &op{id: 2}, false)
+		leaves := d.queue(ctx, t, "a", ticket(2), false)
 		cancel()
 		require.ErrorIs(t, <-leaves, context.Canceled)
 		ops := l.Take(nil, 9)
@@ -154,8 +157,8 @@ func TestCallersDoNotLeaveWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{})
 		ctx, cancel := context.WithCancel(t.Context())
-		one := d.queue(ctx, t, "a", &op{id: 1}, false)
-		two := d.queue(ctx, t, "a", &op{id: 2}, false)
+		one := d.queue(ctx, t, "a", ticket(1), false)
+		two := d.queue(ctx, t, "a", ticket(2), false)
 		l := (<-d.rounds)[0]
 		ops := l.Take(nil, 2)
 		cancel()
@@ -176,10 +179,10 @@ func TestKeysShareARound(t *testing.T) {
 	for _, tc := range []struct{ maxKeys, first, second int }{{3, 3, 1}, {128, 4, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(hotkey.Policy{MaxKeys: tc.maxKeys})
-			d.queue(t.Context(), t, "z", &op{}, false)
+			d.queue(t.Context(), t, "z", ticket(0), false)
 			finish((<-d.rounds)[0].Take(nil, 1))
 			for _, key := range []string{"a", "b", "c", "d"} {
-				d.queue(t.Context(), t, key, &op{}, false)
+				d.queue(t.Context(), t, key, ticket(0), false)
 			}
 			d.done <- struct{}{}
 			for _, want := range []int{tc.first, tc.second} {
@@ -202,9 +205,9 @@ func TestSlowRoundDelaysNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{})
-		slow := d.queue(t.Context(), t, "slow", &op{}, false)
+		slow := d.queue(t.Context(), t, "slow", ticket(0), false)
 		hanging := <-d.rounds
-		other := d.queue(t.Context(), t, "other", &op{}, false)
+		other := d.queue(t.Context(), t, "other", ticket(0), false)
 		start := time.Now()
 		lines := <-d.rounds // the bubble's clock moves on while all wait
 		require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
@@ -222,12 +225,12 @@ func TestDetachedLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{})
-		one := d.queue(t.Context(), t, "a", &op{id: 1}, false)
+		one := d.queue(t.Context(), t, "a", ticket(1), false)
 		l := (<-d.rounds)[0]
 		ops := l.Take(nil, 1)
 		l.Detach()
 		d.done <- struct{}{}
-		two := d.queue(t.Context(), t, "a", &op{id: 2}, false)
+		two := d.queue(t.Context(), t, "a", ticket(2), false)
 		select {
 		case <-d.rounds:
 			t.Error("the line was handed out although it is detached")
@@ -248,7 +251,7 @@ func TestAutoFollowsTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{Idle: time.Second})
 		enter := func(key string) hotkey.Why {
-			why, err := d.Enter(key, &op{}, false, hotkey.Alone)
+			why, err := d.Enter(key, ticket(0), false, hotkey.Alone)
 			require.NoError(t, err)
 			return why
 		}
@@ -275,7 +278,7 @@ func TestModesThatAlwaysQueue(t *testing.T) {
 	for _, mode := range []hotkey.Mode{hotkey.Gate, hotkey.Combine} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(hotkey.Policy{Mode: mode})
-			why, err := d.Enter("a", &op{}, false, hotkey.Alone)
+			why, err := d.Enter("a", ticket(0), false, hotkey.Alone)
 			require.NoError(t, err)
 			require.Equal(t, hotkey.ByPolicy, why)
 			finish((<-d.rounds)[0].Take(nil, 1))
@@ -287,11 +290,11 @@ func TestModesThatAlwaysQueue(t *testing.T) {
 // What is remembered of a key is forgotten when it is idle.
 func TestStateEndsWithTheLine(t *testing.T) {
 	t.Parallel()
-	for pause, want := range map[time.Duration]int{time.Second / 2: 7, 3 * time.Second: 0} {
+	for pause, want := range map[time.Duration]any{time.Second / 2: 7, 3 * time.Second: nil} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(hotkey.Policy{Idle: time.Second})
-			for round, state := range []int{0, want} {
-				d.queue(t.Context(), t, "a", &op{}, false)
+			for round, state := range []any{nil, want} {
+				d.queue(t.Context(), t, "a", ticket(0), false)
 				l := (<-d.rounds)[0]
 				require.Equal(t, state, l.State)
 				l.State = 7
@@ -309,15 +312,15 @@ func TestStateEndsWithTheLine(t *testing.T) {
 func TestWorkThatEndsItsGoroutine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tb := hotkey.New[string, *op, int](hotkey.Policy{}, func(lines []*line) {
+		tb := hotkey.New[string](hotkey.Policy{}, func(lines []*line) {
 			ops := lines[0].Take(nil, 1)
 			finish(ops)
-			if ops[0].id == 1 {
+			if of(ops[0]).id == 1 {
 				runtime.Goexit()
 			}
 		})
 		for id := 1; id <= 3; id++ {
-			o := &op{id: id}
+			o := ticket(id)
 			_, err := tb.Enter("a", o, false, hotkey.AfterConflict)
 			require.NoError(t, err)
 			require.NoError(t, tb.Wait(t.Context(), "a", o))
@@ -332,13 +335,13 @@ func TestEveryOperationEndsOnce(t *testing.T) {
 	for _, p := range []hotkey.Policy{{}, {MaxKeys: 1}, {Mode: hotkey.Gate}, {MaxBatch: 2, MaxKeys: 2}} {
 		synctest.Test(t, func(t *testing.T) {
 			var tb *table
-			tb = hotkey.New[string, *op, int](p, func(lines []*line) {
+			tb = hotkey.New[string](p, func(lines []*line) {
 				time.Sleep(time.Millisecond)
 				for i, l := range lines {
 					ops := l.Take(nil, tb.Policy().MaxBatch)
 					again := ops[:0:0]
 					for _, o := range ops {
-						if o.runs++; o.runs == 1 && o.id%7 == 0 {
+						if of(o).runs++; of(o).runs == 1 && of(o).id%7 == 0 {
 							again = append(again, o)
 							continue
 						}
@@ -359,7 +362,7 @@ func TestEveryOperationEndsOnce(t *testing.T) {
 						if n%11 == 0 {
 							cancel()
 						}
-						o := &op{id: client + n}
+						o := ticket(client + n)
 						key := string(rune('a' + (client*n)%5))
 						why, err := tb.Enter(key, o, n%13 == 0, hotkey.Alone)
 						require.NoError(t, err)

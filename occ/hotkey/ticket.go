@@ -5,10 +5,11 @@ import "errors"
 // ErrFull is returned when [Policy.MaxQueue] operations wait for the key already.
 var ErrFull = errors.New("too many operations wait for the key")
 
-// Ticket is an operation's place in the queue. Embed it in the struct that
-// describes the operation, which makes a pointer to it an [Op]. A ticket is used
-// once.
+// Ticket is an operation's place in the queue. It is used once.
 type Ticket struct {
+	// Op describes the operation to the [Work] function.
+	Op any
+
 	done    chan struct{} // gets one value when the operation is finished
 	number  uint64        // order of arrival at its line
 	taken   bool          // being worked on: nobody leaves now
@@ -16,11 +17,6 @@ type Ticket struct {
 	leaving bool // its caller wants to leave as soon as it waits again
 	left    bool // and has left, with nothing done
 }
-
-// Op is an operation that can queue: a pointer to a struct that embeds [Ticket].
-type Op interface{ ticket() *Ticket }
-
-func (t *Ticket) ticket() *Ticket { return t }
 
 // Number is the operation's place in the order in which operations on its key
 // arrived: see [Line.Arrived].
