@@ -96,7 +96,8 @@ type ShareLocker interface {
 // there are any, then one that is always 1), or fails with an error for which
 // Stale is true. It aborts the transaction that it is part of.
 type Guarder interface {
-	// GuardWrite makes a checked update or delete of t fail when no row matches.
+	// GuardWrite makes a checked update or delete of t, or an insert, fail unless
+	// it writes exactly one row.
 	GuardWrite(t *Table, st Statement) (Statement, error)
 	// GuardRead locks the row like [ShareLocker], and fails unless its version
 	// equals [Expected].

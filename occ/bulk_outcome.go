@@ -111,25 +111,58 @@ func (b *bulk[T, K]) publish(row *T, it *bulkItem[T, K]) any {
 	return it.next.Interface()
 }
 
-// buffer leaves the rows to the unit of work.
-func (b *bulk[T, K]) buffer(r *Repository[T, K], rows []T) ([]Outcome, error) {
-	for i := range rows {
-		var err error
-		switch b.verb {
-		case dialects.BulkInsert:
-			err = r.unitInsert(b.op, &rows[i])
-		case dialects.BulkUpdate:
-			err = r.unitWrite(b.op, b.st, &rows[i], b.c.writes)
-		default:
-			err = r.unitWrite(b.op, b.st, &rows[i], nil)
-		}
-		b.items[i].err = err
-	}
+// buffer leaves the rows to the unit of work: all or none of them, unless the call
+// does its best.
+func (b *bulk[T, K]) buffer(tx *Tx, rows []T) ([]Outcome, error) {
 	all := make([]*bulkItem[T, K], len(rows))
-	outcomes := make([]Outcome, len(rows))
 	for i := range all {
 		all[i] = &b.items[i]
-		outcomes[i].Err = b.items[i].err
 	}
-	return outcomes, b.failed(all)
+	ended := tx.add(func() {
+		for i := range rows {
+			all[i].err = b.check(tx, &rows[i], all[i].key)
+		}
+		if b.mode == AllOrNothing && anyFailed(all) {
+			return
+		}
+		for i := range rows {
+			if all[i].err == nil {
+				all[i].err = b.leave(tx, &rows[i])
+			}
+		}
+	})
+	if ended != nil {
+		return nil, ended
+	}
+	err := b.failed(all)
+	outcomes := make([]Outcome, len(rows))
+	for i, it := range all {
+		if outcomes[i].Err = it.err; it.err == nil && err != nil && b.mode == AllOrNothing {
+			outcomes[i].Err = ErrNotApplied
+		}
+	}
+	return outcomes, err
+}
+
+// check tells what stands in the way of buffering a row.
+func (b *bulk[T, K]) check(tx *Tx, row *T, key K) error {
+	e := b.c.entry(tx, key)
+	switch {
+	case e == nil:
+		return nil
+	case b.verb == dialects.BulkInsert && b.c.keyLeftOut(reflect.ValueOf(row).Elem()):
+		return nil
+	case b.verb == dialects.BulkInsert:
+		return e.checkInsert(b.op)
+	default:
+		return e.check(b.op, row)
+	}
+}
+
+// leave buffers a row.
+func (b *bulk[T, K]) leave(tx *Tx, row *T) error {
+	if b.verb == dialects.BulkInsert {
+		return b.c.bufferInsert(tx, b.op, row)
+	}
+	return b.c.buffer(tx, b.op, b.st, row, b.c.writes)
 }

@@ -64,7 +64,7 @@ func (r *Repository[T, K]) many(ctx context.Context, verb dialects.BulkVerb, row
 		return nil, err
 	}
 	if r.unit != nil {
-		return b.buffer(r, rows)
+		return b.buffer(r.unit, rows)
 	}
 	b.b = c.take()
 	defer c.give(b.b)

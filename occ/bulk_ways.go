@@ -84,9 +84,11 @@ func chunks[T any, K comparable](part []*bulkItem[T, K], rows, size int) (split 
 }
 
 // size is about how many bytes the row takes on its way.
-func (it *bulkItem[T, K]) size() int {
+func (it *bulkItem[T, K]) size() int { return bytesOf(it.args) }
+
+func bytesOf(args []any) int {
 	sum := 0
-	for _, v := range it.args {
+	for _, v := range args {
 		switch v := v.(type) {
 		case string:
 			sum += len(v)

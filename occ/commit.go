@@ -1,32 +1,28 @@
 package occ
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/occkit/occkit/dialects"
 )
 
 // member is one row of a unit of work, whatever its repository.
 type member interface {
-	// place is where the row stands in the order in which all units lock rows.
-	place() (table string, key []any)
-	// writes tells whether the unit changes the row.
-	writes() bool
+	// at is where the row stands among the others; locate finds that out.
+	at() *slot
+	locate()
 	// settle locks the row, and validates or writes it. A failure says that the
 	// row is not as the unit believes, an error that the database refused.
 	settle(ctx context.Context, q dialects.Querier) (failure, error)
+	// hold locks the row like settle, validates it, and leaves writing for later.
+	hold(ctx context.Context, q dialects.Querier) (failure, error)
+	// inspect compares the row with what the unit believes, without a lock.
+	inspect(ctx context.Context, q dialects.Querier) (failure, error)
 	// shot returns the row's part of a commit in one round trip; false when it
 	// cannot be part of one.
 	shot(g dialects.Guarder, compound bool) (shot, bool)
-	// inspect compares the row with what the unit believes, without a lock.
-	inspect(ctx context.Context, q dialects.Querier) (failure, error)
 	// committed takes over the outcome into the caller's rows.
 	committed()
 }
@@ -37,8 +33,11 @@ func (tx *Tx) commit(ctx context.Context, s Subject) failure {
 	if err := ctx.Err(); err != nil {
 		return failure{&OpError{Subject: s, Err: fmt.Errorf("not applied: %w", context.Cause(ctx))}, dialects.Refused}
 	}
-	members := tx.ordered()
-	if len(members) == 0 && len(tx.execs) == 0 {
+	p, err := tx.plan()
+	if err != nil {
+		return failure{&OpError{Subject: s, Kind: ErrUsage, Err: err}, dialects.Refused}
+	}
+	if len(p.members) == 0 && len(tx.execs) == 0 {
 		return failure{}
 	}
 	conn, err := tx.db.conn(ctx, tx.afterOutage)
@@ -47,31 +46,48 @@ func (tx *Tx) commit(ctx context.Context, s Subject) failure {
 	}
 	u := unit{db: tx.db, conn: conn}
 	defer func() { conn.Release(u.dirty) }()
-	f, tried := tx.oneShot(ctx, s, conn, members)
-	if tried && f.err == nil {
-		for _, m := range members {
+	f := tx.apply(ctx, s, &u, p)
+	if f.err == nil {
+		for _, m := range p.members {
 			m.committed()
 		}
-		return failure{}
 	}
-	if tried && !tx.needsDetail(f) {
-		return f
-	}
-	return tx.commitInSteps(ctx, s, &u, members)
+	return f
 }
 
-// needsDetail tells whether the long way has to find out why the one round trip
-// applied nothing: which rows are stale, which of them was suppressed, which
-// insert met a row.
-func (tx *Tx) needsDetail(f failure) bool {
-	return f.err == errStale || errors.Is(f.err, ErrDuplicate) //nolint:errorlint // identity is meant
+// apply tries the fastest way first. What the database refuses there may be due to
+// the order of the writes; and it does not always tell what exactly was wrong.
+func (tx *Tx) apply(ctx context.Context, s Subject, u *unit, p *plan) failure {
+	f, tried := tx.oneShot(ctx, s, u, p)
+	if !tried || f.err == errStale { //nolint:errorlint // identity is meant
+		f = tx.inSteps(ctx, s, u, func(ctx context.Context) (failure, error) { return tx.direct(ctx, u.conn, p) })
+	}
+	if tx.refused(f) && p.reorders() && !u.dirty {
+		f = tx.inSteps(ctx, s, u, func(ctx context.Context) (failure, error) { return tx.careful(ctx, u.conn, p) })
+	}
+	if f.outcome == dialects.Refused && errors.Is(f.err, ErrDuplicate) && !u.dirty {
+		return tx.appeared(ctx, u.conn, p, f)
+	}
+	return f
 }
 
-// commitInSteps commits with one round trip for each statement.
-func (tx *Tx) commitInSteps(ctx context.Context, s Subject, u *unit, members []member) failure {
+// refused tells whether a constraint was in the way.
+func (tx *Tx) refused(f failure) bool {
+	if f.err == nil || f.outcome != dialects.Refused {
+		return false
+	}
+	class := tx.db.Classify(f.err)
+	return class == dialects.Duplicate || class == dialects.Rejected
+}
+
+// inSteps commits what body does, with one round trip for each statement.
+func (tx *Tx) inSteps(ctx context.Context, s Subject, u *unit, body func(ctx context.Context) (failure, error)) failure {
 	var stale failure
 	err := u.run(ctx, func() (commit bool, err error) {
-		stale, err = tx.settle(ctx, u.conn, members)
+		stale, err = body(ctx)
+		if err == nil && stale.err == nil {
+			err = tx.runExecs(ctx, u.conn)
+		}
 		return stale.err == nil, err
 	})
 	switch {
@@ -79,19 +95,25 @@ func (tx *Tx) commitInSteps(ctx context.Context, s Subject, u *unit, members []m
 		return failure{&OpError{Subject: s, Kind: ownKind(err), Err: unlessSame(err, ownKind(err))}, dialects.Refused}
 	case err != nil:
 		return tx.db.judge(ctx, s, u.phase, err)
-	case stale.err == nil:
-		for _, m := range members {
-			m.committed()
-		}
+	default:
+		return stale
 	}
-	return stale
 }
 
-// settle validates and writes the members in order. After the first stale one
-// it only looks at the rest, so that all are named.
-func (tx *Tx) settle(ctx context.Context, q dialects.Querier, members []member) (failure, error) {
+func (tx *Tx) runExecs(ctx context.Context, q dialects.Querier) error {
+	for _, c := range tx.execs {
+		if _, err := q.Exec(ctx, c.text, c.args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// direct validates and writes the members in the order of the plan. After the
+// first stale one it only looks at the rest, so that all are named.
+func (tx *Tx) direct(ctx context.Context, q dialects.Querier, p *plan) (failure, error) {
 	var stale []failure
-	for _, m := range members {
+	for _, m := range p.members {
 		step := m.settle
 		if len(stale) > 0 {
 			step = m.inspect
@@ -104,66 +126,68 @@ func (tx *Tx) settle(ctx context.Context, q dialects.Querier, members []member) 
 			stale = append(stale, f)
 		}
 	}
+	return together(stale), nil
+}
+
+// careful locks and validates everything that exists first, and then writes in
+// the order of the body, which a constraint may depend on.
+func (tx *Tx) careful(ctx context.Context, q dialects.Querier, p *plan) (failure, error) {
+	var stale []failure
+	for _, m := range p.members {
+		f, err := m.hold(ctx, q)
+		if err != nil {
+			return failure{}, err
+		}
+		if f.err != nil {
+			stale = append(stale, f)
+		}
+	}
 	if len(stale) > 0 {
 		return together(stale), nil
 	}
-	for _, c := range tx.execs {
-		if _, err := q.Exec(ctx, c.text, c.args); err != nil {
-			return failure{}, err
+	for _, m := range p.written() {
+		if f, err := m.settle(ctx, q); err != nil || f.err != nil {
+			return f, err
 		}
 	}
 	return failure{}, nil
 }
 
+// appeared finds out whether a duplicate is a row that the unit had not found:
+// then running again will find it. Other constraints than the key refuse for good.
+func (tx *Tx) appeared(ctx context.Context, q dialects.Querier, p *plan, f failure) failure {
+	var stale []failure
+	for _, m := range p.members {
+		found, err := m.inspect(ctx, q)
+		if err != nil {
+			return f
+		}
+		if found.err != nil {
+			stale = append(stale, found)
+		}
+	}
+	if len(stale) == 0 {
+		return f
+	}
+	return together(stale)
+}
+
 // together makes one failure of several: the unit may run again only if that
-// can help each of them.
+// can help each of them. Rows for which something else than another writer was in
+// the way are no conflict.
 func together(stale []failure) failure {
-	conflict := &UnitConflict{}
+	if len(stale) == 0 {
+		return failure{}
+	}
+	conflict, outcome := &UnitConflict{}, dialects.Retry
 	for _, f := range stale {
 		if f.outcome != dialects.Retry {
-			return f
+			if len(stale) == 1 || !errors.Is(f.err, ErrConflict) && !errors.Is(f.err, ErrGone) {
+				return f
+			}
+			outcome = dialects.Refused
 		}
 		conflict.Rows = append(conflict.Rows, f.err)
 	}
-	return failure{conflict, dialects.Retry}
-}
-
-// ordered returns the members that the commit has to do with, in the order in
-// which every unit everywhere locks them, so that units do not deadlock.
-func (tx *Tx) ordered() []member {
-	members := make([]member, 0, len(tx.rows))
-	for _, m := range tx.rows {
-		if m.writes() || !tx.relaxed {
-			members = append(members, m)
-		}
-	}
-	slices.SortFunc(members, func(a, b member) int {
-		tableA, keyA := a.place()
-		tableB, keyB := b.place()
-		return cmp.Or(strings.Compare(tableA, tableB), slices.CompareFunc(keyA, keyB, compareBound))
-	})
-	return members
-}
-
-// compareBound orders two values of one key column.
-func compareBound(a, b any) int {
-	switch a := a.(type) {
-	case int64:
-		if b, ok := b.(int64); ok {
-			return cmp.Compare(a, b)
-		}
-	case string:
-		if b, ok := b.(string); ok {
-			return strings.Compare(a, b)
-		}
-	case []byte:
-		if b, ok := b.([]byte); ok {
-			return bytes.Compare(a, b)
-		}
-	case time.Time:
-		if b, ok := b.(time.Time); ok {
-			return a.Compare(b)
-		}
-	}
-	return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
+	return failure{conflict, outcome}
 }

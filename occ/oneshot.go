@@ -15,20 +15,20 @@ type shot struct {
 	done func() error
 }
 
-// oneShot commits members in one round trip, where dialect, transport and every
+// oneShot commits the plan in one round trip, where dialect, transport and every
 // member allow it. Tried is false when nothing was sent. A stale unit comes back
 // as failure with errStale: the caller then finds out which rows.
-func (tx *Tx) oneShot(ctx context.Context, s Subject, conn dialects.Conn, members []member) (f failure, tried bool) {
+func (tx *Tx) oneShot(ctx context.Context, s Subject, u *unit, p *plan) (f failure, tried bool) {
 	guarder, ok := tx.db.dialect.(dialects.Guarder)
 	if !ok {
 		return failure{}, false
 	}
 	compounder, compound := tx.db.dialect.(dialects.Compounder)
-	pipeliner, pipelined := conn.(dialects.Pipeliner)
+	pipeliner, pipelined := u.conn.(dialects.Pipeliner)
 	if !compound && !pipelined {
 		return failure{}, false
 	}
-	shots, ok := tx.shots(guarder, members, compound)
+	shots, ok := tx.shots(guarder, p.members, compound)
 	if !ok {
 		return failure{}, false
 	}
@@ -36,7 +36,7 @@ func (tx *Tx) oneShot(ctx context.Context, s Subject, conn dialects.Conn, member
 	defer cancel()
 	var err error
 	if compound {
-		err = fireCompound(ctx, conn, compounder, shots)
+		err = tx.fireCompound(ctx, u, compounder, shots)
 	} else {
 		err = firePipeline(ctx, pipeliner, shots)
 	}
@@ -47,6 +47,8 @@ func (tx *Tx) oneShot(ctx context.Context, s Subject, conn dialects.Conn, member
 		return failure{}, false
 	case guarder.Stale(err):
 		return failure{errStale, dialects.Retry}, true
+	case compound && tx.db.Classify(err) == dialects.Canceled:
+		return tx.db.judge(ctx, s, dialects.Commit, err), true // it may have got beyond its COMMIT
 	default:
 		return tx.db.judge(ctx, s, dialects.Autocommit, err), true
 	}
@@ -76,21 +78,36 @@ func firePipeline(ctx context.Context, p dialects.Pipeliner, shots []shot) error
 	for i := range shots {
 		calls[i] = shots[i].call
 	}
-	err := p.Pipeline(ctx, calls)
-	for i := range shots {
-		shots[i].call.Rows = calls[i].Rows
-	}
-	return err
+	return p.Pipeline(ctx, calls)
 }
 
-func fireCompound(ctx context.Context, q dialects.Querier, c dialects.Compounder, shots []shot) error {
+// Bounds of a compound statement, which is one packet: see listSize.
+const compoundSize = listSize
+
+// fireCompound runs the shots as one statement. A server that stops it, as KILL
+// QUERY does, runs none of its handlers, and leaves the transaction open: the
+// connection must not go back to the pool like that.
+func (tx *Tx) fireCompound(ctx context.Context, u *unit, c dialects.Compounder, shots []shot) error {
 	parts := make([]string, len(shots))
 	var args []any
+	size := 0
 	for i := range shots {
 		parts[i] = shots[i].call.Text
 		args = append(args, shots[i].call.Args...)
+		size += len(parts[i])
 	}
-	_, err := q.Exec(ctx, c.Compound(parts), args)
+	limit := tx.db.dialect.Limits().Params
+	if limit > 0 && len(args) > limit || size+bytesOf(args) > compoundSize {
+		return errors.ErrUnsupported
+	}
+	u.dirty = true // until proven clean; a panic leaves it so
+	_, err := u.conn.Exec(ctx, c.Compound(parts), args)
+	switch {
+	case err == nil, c.Stale(err), tx.db.Classify(err) == dialects.Conflict:
+		u.dirty = false
+	default:
+		u.rollback(ctx)
+	}
 	return err
 }
 
@@ -111,11 +128,11 @@ func landed(s Subject, shots []shot) failure {
 func (e *entry[T, K]) shot(g dialects.Guarder, compound bool) (shot, bool) {
 	switch {
 	case e.intent == inserts:
-		return e.insertShot(compound)
+		return e.insertShot(g, compound)
 	case e.intent == reads && e.exists:
-		return e.guarded(&e.c.share, compound, func(dialects.Statement) (dialects.Statement, error) { return g.GuardRead(&e.c.m.table) })
+		return e.checkShot(&e.c.share, compound, func(dialects.Statement) (dialects.Statement, error) { return g.GuardRead(&e.c.m.table) })
 	case e.intent == reads:
-		return e.guarded(&e.c.sel, compound, func(dialects.Statement) (dialects.Statement, error) { return g.GuardAbsent(&e.c.m.table) })
+		return e.checkShot(&e.c.sel, compound, func(dialects.Statement) (dialects.Statement, error) { return g.GuardAbsent(&e.c.m.table) })
 	}
 	st := &e.c.remove
 	if e.intent == updates {
@@ -127,22 +144,29 @@ func (e *entry[T, K]) shot(g dialects.Guarder, compound bool) (shot, bool) {
 			return shot{}, false // the long way says why
 		}
 	}
-	return e.guarded(st, compound, func(st dialects.Statement) (dialects.Statement, error) { return g.GuardWrite(&e.c.m.table, st) })
+	return e.checkShot(st, compound, func(st dialects.Statement) (dialects.Statement, error) { return g.GuardWrite(&e.c.m.table, st) })
 }
 
-// guarded binds the guarded form of st, which is compiled once.
-func (e *entry[T, K]) guarded(st *dialects.Statement, compound bool, compile func(dialects.Statement) (dialects.Statement, error)) (shot, bool) {
-	var guarded dialects.Statement
-	if g, ok := e.c.guards.Load(st); ok {
-		guarded = g.(dialects.Statement)
-	} else {
-		var err error
-		if guarded, err = compile(*st); err != nil {
-			return shot{}, false
-		}
-		e.c.guards.Store(st, guarded)
+// guarded returns the guarded form of st, which is compiled once for each key.
+func (c *core[T, K]) guarded(key any, st *dialects.Statement, compile func(dialects.Statement) (dialects.Statement, error)) (*dialects.Statement, error) {
+	if g, ok := c.guards.Load(key); ok {
+		return g.(*dialects.Statement), nil
 	}
-	if err := e.c.bindRow(e.b, &guarded, e.writing(st).row); err != nil {
+	guarded, err := compile(*st)
+	if err != nil {
+		return nil, err
+	}
+	c.guards.Store(key, &guarded)
+	return &guarded, nil
+}
+
+// checkShot binds the guarded form of st.
+func (e *entry[T, K]) checkShot(st *dialects.Statement, compound bool, compile func(dialects.Statement) (dialects.Statement, error)) (shot, bool) {
+	guarded, err := e.c.guarded(st, st, compile)
+	if err != nil {
+		return shot{}, false
+	}
+	if err := e.c.bindRow(e.b, guarded, e.writing(st).row); err != nil {
 		return shot{}, false
 	}
 	s := shot{call: dialects.Call{Text: guarded.Text, Args: e.b.args}}
@@ -157,21 +181,23 @@ func (e *entry[T, K]) guarded(st *dialects.Statement, compound bool, compile fun
 	return s, true
 }
 
-// insertShot returns the entry's insert. In a compound statement there is nobody
-// to take what it returns, so the server must have nothing to decide.
-func (e *entry[T, K]) insertShot(compound bool) (shot, bool) {
+// insertShot returns the entry's insert, guarded against what swallows it. In a
+// compound statement there is nobody to take what it returns, so the server must
+// have nothing to decide.
+func (e *entry[T, K]) insertShot(g dialects.Guarder, compound bool) (shot, bool) {
 	row := *e.state
 	i := &insertion[T, K]{c: e.c, op: "transact", row: &row, rv: reflect.ValueOf(&row).Elem(), b: e.b}
 	if i.prepare() != nil || i.reread || (compound && (len(i.st.Returns) > 0 || i.st.Identity != "")) {
 		return shot{}, false
 	}
-	if e.c.bindRow(e.b, &i.st, i.rv) != nil {
+	guarded, err := e.c.guarded(e.c.leftOut(i.rv), &i.st, func(st dialects.Statement) (dialects.Statement, error) { return g.GuardWrite(&e.c.m.table, st) })
+	if err != nil || e.c.bindRow(e.b, guarded, i.rv) != nil {
 		return shot{}, false
 	}
-	s := shot{call: dialects.Call{Text: i.st.Text, Args: e.b.args}}
-	if len(i.st.Returns) > 0 {
-		e.c.aim(e.b, i.st.Returns, i.rv)
-		s.call.Dest = e.b.dest
+	s := shot{call: dialects.Call{Text: guarded.Text, Args: e.b.args}}
+	if !compound {
+		e.c.aim(e.b, guarded.Returns, i.rv)
+		s.call.Dest = append(e.b.dest, new(int64)) // the guard's own column
 	}
 	s.done = func() error {
 		for _, finish := range e.b.finish {

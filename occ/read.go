@@ -42,10 +42,10 @@ func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, erro
 	if err := r.begin(ctx, "get many"); err != nil {
 		return nil, err
 	}
-	found := make(map[K]T, len(keys))
-	if r.unit != nil { // the unit may know some of them, and remembers what is absent
-		return found, r.getEach(ctx, keys, found)
+	if r.unit != nil { // which may know some of them, and remembers what is absent
+		return r.unitGetMany(ctx, keys)
 	}
+	found := make(map[K]T, len(keys))
 	multi, ok := r.core.db.dialect.(dialects.MultiReader)
 	if !ok {
 		return found, r.getEach(ctx, keys, found)

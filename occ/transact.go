@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -30,13 +29,21 @@ import (
 //
 // During body, reads may see one row before and another after somebody's commit;
 // such a body runs again. Its error ends the unit at once and comes back as it
-// is. A cancelled context before the commit applies nothing; the commit itself
-// does not end with ctx, and answers applied, not applied, or [*AmbiguousError].
-// Exhausted attempts hold a [*UnitConflict] that names every stale row. Rows
-// given to Update and the like get their new version once the commit is known.
+// is, decided on reads that nobody has validated. A cancelled context before the
+// commit applies nothing; the commit itself does not end with ctx, and answers
+// applied, not applied, or [*AmbiguousError]. Exhausted attempts hold a
+// [*UnitConflict] that names every stale row. Rows given to Update and the like
+// get their new version once the commit is known, unless their variables hold
+// other rows by then.
+//
+// Rows that exist are locked in the order of table and key, then new rows are
+// inserted. Where a constraint does not allow that, because of foreign keys or a
+// unique value that moves, all rows are locked first and then written in the
+// order of body.
 //
 // A Transact inside of body, with the context of tx, joins the outer unit and
-// never loops by itself.
+// never loops by itself. When it fails the outer unit cannot be committed, also
+// if its body goes on.
 func (db *DB) Transact(ctx context.Context, body func(tx *Tx) error) error {
 	if db.err != nil {
 		return db.err
@@ -45,7 +52,7 @@ func (db *DB) Transact(ctx context.Context, body func(tx *Tx) error) error {
 		return &OpError{Subject: Subject{Op: "transact"}, Kind: ErrUsage, Err: errors.New("the body is nil")}
 	}
 	if outer := unitOf(ctx, db); outer != nil {
-		return body(outer)
+		return outer.join(body)
 	}
 	s := Subject{Op: "transact"}
 	a := db.opts.Retry.Start()
@@ -85,118 +92,6 @@ func TransactValue[R any](ctx context.Context, db *DB, body func(tx *Tx) (R, err
 		return none, err
 	}
 	return result, nil
-}
-
-// attemptUnit runs body once and commits what it buffered.
-func (db *DB) attemptUnit(ctx context.Context, s Subject, afterOutage bool, body func(tx *Tx) error) (*Tx, failure) {
-	tx := &Tx{db: db, afterOutage: afterOutage, rows: map[rowID]member{}}
-	tx.ctx = context.WithValue(ctx, unitKey{}, tx)
-	err := tx.run(body)
-	if err != nil {
-		return tx, failure{err, dialects.Refused}
-	}
-	return tx, tx.commit(ctx, s)
-}
-
-// Tx is a unit of work: see [DB.Transact]. It is a [Scope] for repositories. Its
-// methods are safe for concurrent use by the goroutines of one body.
-type Tx struct {
-	db  *DB
-	ctx context.Context //nolint:containedctx // lives exactly as long as the call of body
-
-	afterOutage bool // the last run found the server unavailable
-
-	mu      sync.Mutex
-	rows    map[rowID]member
-	execs   []call
-	after   []func()
-	relaxed bool
-	ended   bool
-}
-
-// rowID identifies a row within a unit.
-type rowID struct {
-	core any // *core[T, K]: one for each repository
-	key  any // K, or *T for a row whose key the server will generate
-}
-
-// call is a statement of the caller's own.
-type call struct {
-	text string
-	args []any
-}
-
-type unitKey struct{}
-
-// unitOf returns the unit of db that ctx belongs to, or nil.
-func unitOf(ctx context.Context, db *DB) *Tx {
-	if tx, ok := ctx.Value(unitKey{}).(*Tx); ok && tx.db == db {
-		return tx
-	}
-	return nil
-}
-
-// run calls body, and ends the unit however body ends.
-func (tx *Tx) run(body func(tx *Tx) error) error {
-	defer func() {
-		tx.mu.Lock()
-		tx.ended = true
-		tx.mu.Unlock()
-	}()
-	return body(tx)
-}
-
-// Context returns the context of the unit. Passed on to functions that begin a
-// unit of their own it lets them join this one; passed to a repository that is
-// not bound to the unit it is an error, because what that wrote would not be
-// part of the unit.
-func (tx *Tx) Context() context.Context { return tx.ctx }
-
-// Exec adds a statement of the caller's own to the unit, with the database's own
-// placeholders: an outbox row, an audit record. It runs in the commit, after the
-// writes, and not at all if a row is stale.
-func (tx *Tx) Exec(text string, args ...any) error {
-	return tx.add(func() { tx.execs = append(tx.execs, call{text, args}) })
-}
-
-// AfterCommit adds a function that runs once, after the commit is known to have
-// happened: the place for effects outside of the database. Functions run in the
-// order in which they were added, on the goroutine that called Transact.
-func (tx *Tx) AfterCommit(hook func()) error {
-	return tx.add(func() { tx.after = append(tx.after, hook) })
-}
-
-// Relaxed validates only the rows that the unit writes. It admits write skew:
-// two units that each read both of two rows, and each write another one of them,
-// both commit, although neither would have decided so after the other (Berenson
-// et al., "A Critique of ANSI SQL Isolation Levels", 1995, A5B).
-func (tx *Tx) Relaxed() error {
-	return tx.add(func() { tx.relaxed = true })
-}
-
-func (tx *Tx) add(change func()) error {
-	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	if tx.ended {
-		return fmt.Errorf("occ: %w", errUnitEnded)
-	}
-	change()
-	return nil
-}
-
-var (
-	errUnitEnded = fmt.Errorf("%w: the unit of work has ended; it is valid only inside of its body", ErrUsage)
-	errOutside   = fmt.Errorf("%w: this repository is not bound to the unit of work that the context belongs to: use In(tx)", ErrUsage)
-)
-
-func (tx *Tx) bind(db *DB) (*joined, *Tx, error) {
-	if tx == nil {
-		return nil, nil, fmt.Errorf("%w: the unit of work is nil", ErrUsage)
-	}
-	if tx.db != db {
-		return nil, nil, fmt.Errorf("%w: the unit of work belongs to another occ.DB", ErrUsage)
-	}
-	return nil, tx, nil
 }
 
 // UnitConflict tells which rows of a unit of work were stale. Nothing was

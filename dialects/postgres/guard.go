@@ -20,14 +20,22 @@ const (
 	guard     = "CASE WHEN %s THEN 1 ELSE ('" + staleMark + "' || count(*))::int END"
 )
 
-// GuardWrite counts the rows that the write returns, in the same statement.
+// GuardWrite counts the rows that the write returns, in the same statement. What it
+// returns is selected without relying on that count: which part of the list is
+// evaluated first is not defined.
 func (Dialect) GuardWrite(_ *dialects.Table, st dialects.Statement) (dialects.Statement, error) {
 	one := fmt.Sprintf(guard, "count(*) = 1")
 	if len(st.Returns) == 0 {
 		st.Text = fmt.Sprintf("WITH w AS (%s RETURNING 1) SELECT %s FROM w", st.Text, one)
 		return st, nil
 	}
-	st.Text = fmt.Sprintf("WITH w(v) AS (%s) SELECT (SELECT v FROM w), (SELECT %s FROM w)", st.Text, one)
+	names, reads := make([]string, len(st.Returns)), make([]string, len(st.Returns))
+	for i := range names {
+		names[i] = fmt.Sprintf("r%d", i)
+		reads[i] = fmt.Sprintf("(SELECT r%d FROM w LIMIT 1)", i)
+	}
+	st.Text = fmt.Sprintf("WITH w(%s) AS (%s) SELECT %s, (SELECT %s FROM w)",
+		strings.Join(names, ", "), st.Text, strings.Join(reads, ", "), one)
 	return st, nil
 }
 
