@@ -21,7 +21,26 @@ func (d plainReread) SelectForUpdate(t *dialects.Table) (dialects.Statement, err
 	return d.Select(t)
 }
 
+// unguardedRead lets a unit pass whose read row has another version.
+type unguardedRead struct{ mariadb.Dialect }
+
+func (d unguardedRead) GuardRead(t *dialects.Table) (dialects.Statement, error) {
+	st, err := d.Dialect.GuardRead(t)
+	st.Text = strings.Replace(st.Text, "occkit_n <> 1", "occkit_n > 1", 1)
+	return st, err
+}
+
+// unguardedWrite lets a unit pass whose write matches no row.
+type unguardedWrite struct{ mariadb.Dialect }
+
+func (d unguardedWrite) GuardWrite(_ *dialects.Table, st dialects.Statement) (dialects.Statement, error) {
+	st.Returns = nil
+	return st, nil
+}
+
 var mariadbDefects = []defect{
+	{name: "unit with unguarded reads", dialect: unguardedRead{mariadb.New()}, must: "units/write-skew units/gone"},
+	{name: "unit with unguarded writes", dialect: unguardedWrite{mariadb.New()}, must: "units/stale units/blind"},
 	{
 		name: "stale re-read", dialect: plainReread{mariadb.New()},
 		must: "joined/snapshot-update joined/snapshot-delete joined/snapshot-retry",

@@ -45,6 +45,11 @@ type Harness struct {
 	// transactions cannot deadlock over rows.
 	SingleWriter bool
 
+	// Foreign names the topics, such as "bulk", or the cases, such as
+	// "units/absent", that cannot run because the server is not the dialect's own
+	// but a relative with another grammar. They are recorded as untested.
+	Foreign []string
+
 	// Interference is how the database itself can stand between a write and its
 	// row.
 	Interference Interference

@@ -31,7 +31,11 @@ type scene struct {
 	db     *occ.DB
 	table  string
 	events *observe.Counter
+	wire   *wire // the transport, where it is watched
 }
+
+// once is a policy without a second attempt.
+var once = retry.Policy{MaxAttempts: 1}
 
 // few is a policy under which an endless loop shows soon.
 var few = retry.Policy{MaxAttempts: 5}
