@@ -184,6 +184,11 @@ type ArrayWrite struct {
 	Types []string
 	// All makes the statement write every row or none.
 	All bool
+	// Sure makes an update or a delete write every row or fail with an error that
+	// is Partial, with All set as well. It reports one row with the number 0, and
+	// then only those rows that got another version than expected, which a trigger
+	// may have given them.
+	Sure bool
 }
 
 // ArrayWriter is implemented by dialects that check and write any number of rows
@@ -199,7 +204,7 @@ type ArrayWriter interface {
 	// For an update or a delete, a result row is the number of a row, counted
 	// from 1 in the order of the arrays, its [RowState], its version, and the
 	// columns in Returns, which are NULL unless the row is stale. Rows that do
-	// not come back do not exist. Rows are locked in the order of their keys.
+	// not come back do not exist. Rows are locked in the order of the arrays.
 	// When every row is written, only they come back.
 	//
 	// For an insert, a result row holds the columns in Returns of a row that was

@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -20,6 +21,7 @@ type arrays[T any, K comparable] struct {
 	dialect   dialects.ArrayWriter
 	types     []string
 	all, each dialects.Statement // with and without ArrayWrite.All
+	sure      dialects.Statement // with ArrayWrite.Sure; none for an insert
 }
 
 // arrayKey is what statements with arrays are cached by.
@@ -27,13 +29,17 @@ type arrayKey struct {
 	verb dialects.BulkVerb
 	mask string // columns that an insert leaves to the server
 	all  bool
+	sure bool
 }
 
 func (b *bulk[T, K]) arrays(d dialects.ArrayWriter, types []string, mask string) (bulkWay[T, K], error) {
 	w := &arrays[T, K]{bulk: b, dialect: d, types: types}
 	var err error
-	if w.all, err = w.statement(arrayKey{b.verb, mask, true}); err == nil {
-		w.each, err = w.statement(arrayKey{b.verb, mask, false})
+	if w.all, err = w.statement(arrayKey{b.verb, mask, true, false}); err == nil {
+		w.each, err = w.statement(arrayKey{b.verb, mask, false, false})
+	}
+	if err == nil && b.verb != dialects.BulkInsert {
+		w.sure, err = w.statement(arrayKey{b.verb, mask, true, true})
 	}
 	if err != nil {
 		return nil, &notSentError{err}
@@ -50,7 +56,7 @@ func (w *arrays[T, K]) statement(key arrayKey) (dialects.Statement, error) {
 	if key.verb == dialects.BulkInsert {
 		t = w.c.insertTable(key.mask)
 	}
-	st, err := w.dialect.ArrayWrite(t, dialects.ArrayWrite{Verb: key.verb, Types: w.types, All: key.all})
+	st, err := w.dialect.ArrayWrite(t, dialects.ArrayWrite{Verb: key.verb, Types: w.types, All: key.all, Sure: key.sure})
 	if err == nil {
 		w.c.bulks.Store(key, st)
 	}
@@ -111,14 +117,22 @@ func (w *arrays[T, K]) bindArrays(st *dialects.Statement, part []*bulkItem[T, K]
 	return args, nil
 }
 
-// quick needs no transaction: a statement is one.
+// quick needs no transaction: a statement is one. At first nothing is expected to be
+// in the way; the second statement tells what was.
 func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (bool, failure) {
 	for _, chunk := range chunks(part, arrayRows, arraySize) {
 		if len(chunk) < len(part) || w.c.readBack {
 			return false, failure{}
 		}
 	}
-	err := w.run(ctx, u.conn, part, w.mode == AllOrNothing)
+	part = w.sorted(part)
+	err := errors.ErrUnsupported
+	if w.verb != dialects.BulkInsert {
+		err = w.confirm(ctx, u.conn, part)
+	}
+	if unsupported(err) || w.dialect.Partial(err) {
+		err = w.run(ctx, u.conn, part, w.mode == AllOrNothing)
+	}
 	switch {
 	case err == nil:
 		return true, failure{}
@@ -135,6 +149,48 @@ func (w *arrays[T, K]) write(ctx context.Context, q dialects.Querier, part []*bu
 		if err := w.run(ctx, q, chunk, w.tx != nil && w.mode == AllOrNothing); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// confirm writes all rows, or none and fails.
+func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
+	args, err := w.bindArrays(&w.sure, part, true)
+	if err != nil {
+		return err
+	}
+	rows, err := q.Query(ctx, w.sure.Text, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	confirmed := false
+	var number, state int64
+	for err == nil && rows.Next() {
+		if err = rows.Scan(&number, &state, w.b.returned.Addr().Interface()); err != nil {
+			break
+		}
+		switch {
+		case number == 0:
+			confirmed = true
+		case number < 1 || number > int64(len(part)):
+			err = fmt.Errorf("the database reported row %d of %d", number, len(part))
+		default:
+			part[number-1].next.Set(w.b.returned)
+		}
+	}
+	rows.Close() // the statement's own error is final only now
+	if dbErr := rows.Err(); dbErr != nil {
+		return dbErr
+	}
+	if err == nil && !confirmed {
+		err = errUncounted
+	}
+	if err != nil {
+		return &scanError{err}
+	}
+	for _, it := range part {
+		it.state = dialects.Written
 	}
 	return nil
 }

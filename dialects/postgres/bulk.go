@@ -47,6 +47,9 @@ func (d Dialect) ArrayWrite(t *dialects.Table, w dialects.ArrayWrite) (dialects.
 	case dialects.BulkInsert:
 		return b.insert()
 	default:
+		if w.Sure {
+			return b.sure()
+		}
 		return b.write()
 	}
 }
@@ -80,10 +83,18 @@ func (b *arrays) input(alias string, source dialects.Source, i int) string {
 		b.names = append(b.names, fmt.Sprintf("i%d", n))
 	}
 	cast := ""
-	if typ := b.Types[i]; typ != "" {
+	if typ := b.Types[i]; typ != "" && !plainTypes[typ] {
 		cast = "::" + typ
 	}
 	return alias + "." + b.names[n] + cast
+}
+
+// plainTypes are types of which an array holds values and nothing else: arrays of
+// arrays are flattened, and a type's own rules for its arrays are unknown. Arrays
+// of these are read as such, which costs less than to cast each text.
+var plainTypes = map[string]bool{
+	"bigint": true, "integer": true, "smallint": true, "boolean": true, "double precision": true, "real": true,
+	"numeric": true, "uuid": true, "date": true, "timestamp with time zone": true, "timestamp without time zone": true,
 }
 
 // unnest is the input as a table: one column for each argument, and the number
@@ -91,7 +102,11 @@ func (b *arrays) input(alias string, source dialects.Source, i int) string {
 func (b *arrays) unnest() string {
 	placeholders := make([]string, len(b.args))
 	for i := range placeholders {
-		placeholders[i] = fmt.Sprintf("$%d::text[]", i+b.first())
+		typ := b.Types[b.args[i].Column]
+		if !plainTypes[typ] {
+			typ = "text"
+		}
+		placeholders[i] = fmt.Sprintf("$%d::%s[]", i+b.first(), typ)
 	}
 	return fmt.Sprintf("unnest(%s) WITH ORDINALITY AS i(%s, o)", strings.Join(placeholders, ", "), strings.Join(b.names, ", "))
 }

@@ -8,9 +8,10 @@ import (
 
 // write returns the checked update or delete of many rows.
 //
-// cur locks the rows in the order of their keys, so that concurrent calls do not
-// deadlock, and holds what they are then, also after waiting for somebody else's
-// commit. Whether a row may be written is decided on that, and stays true because
+// cur locks the rows in the order of the input, in which the caller has put them
+// so that concurrent calls do not deadlock, and holds what they are then, also
+// after waiting for somebody else's commit. (The order of the keys in the database
+// may depend on a collation; units of work could not lock in that order.) Whether a row may be written is decided on that, and stays true because
 // the row is locked. cur carries the input along, so that w joins the table once.
 // The last part reports what cur found wrong; when all went well it is empty.
 func (b *arrays) write() (dialects.Statement, error) {
@@ -39,17 +40,55 @@ func (b *arrays) columns() []int {
 // current is the query of cur. A delete needs the stronger lock: asking for it
 // later could deadlock with those who share the weaker one.
 func (b *arrays) current(columns []int) string {
-	keys := b.table.KeyColumns()
 	same := b.same()
-	match := list(keys, " AND ", func(i int) string { return b.read(i) + " = " + b.input("i", dialects.Field, i) })
+	match := b.match("i")
 	mode := lock
 	if b.Verb == dialects.BulkDelete {
 		mode = "FOR UPDATE"
 	}
-	return fmt.Sprintf("SELECT i.*, %s AS v, %s AS same", b.read(b.table.VersionColumn()), same) +
+	version := ""
+	if !b.Sure {
+		version = fmt.Sprintf("%s AS v, ", b.read(b.table.VersionColumn()))
+	}
+	return fmt.Sprintf("SELECT i.*, %s%s AS same", version, same) +
 		list(columns, "", func(i int) string { return fmt.Sprintf(", %s AS t%d", b.read(i), i) }) +
-		fmt.Sprintf(" FROM %s JOIN %s AS t ON %s ORDER BY ", b.unnest(), b.tableName(), match) +
-		list(keys, ", ", b.read) + " " + mode + " OF t"
+		fmt.Sprintf(" FROM %s JOIN %s AS t ON %s ORDER BY i.o %s OF t", b.unnest(), b.tableName(), match, mode)
+}
+
+// match compares the key of t with that of the input.
+func (b *arrays) match(alias string) string {
+	return list(b.table.KeyColumns(), " AND ", func(i int) string { return b.read(i) + " = " + b.input(alias, dialects.Field, i) })
+}
+
+// sure is write for the case that nothing is in the way, which costs about half: cur
+// is as narrow as can be, and hardly anything is reported. See [dialects.ArrayWrite].
+func (b *arrays) sure() (dialects.Statement, error) {
+	w := b.update
+	if b.Verb == dialects.BulkDelete {
+		w = b.remove
+	}
+	writes := w()
+	const written = "(SELECT count(*) FROM w)"
+	text := fmt.Sprintf("WITH cur AS MATERIALIZED (%s), w AS (%s, %s AS moved)", b.current(nil), writes, b.moved()) +
+		fmt.Sprintf(" SELECT 0::bigint, CASE WHEN %s = %s THEN %d::bigint ELSE ('%s' || %s)::bigint END, (SELECT v FROM w LIMIT 1)",
+			written, b.count(), dialects.Written, partialMark, written) +
+		fmt.Sprintf(" UNION ALL SELECT o, %d::bigint, v FROM w WHERE moved", dialects.Written)
+	return dialects.Statement{Text: text, Args: b.args}, nil
+}
+
+// moved tells whether a written row has another version than the caller expects.
+func (b *arrays) moved() string {
+	i := b.table.VersionColumn()
+	switch kind := b.table.Columns[i].Version; {
+	case b.Verb == dialects.BulkDelete:
+		return "false"
+	case kind == dialects.Xmin:
+		return "true"
+	case kind == dialects.Counter:
+		return b.read(i) + " <> " + b.input("cur", dialects.Expected, i) + " + 1"
+	default:
+		return b.read(i) + " <> " + b.input("cur", dialects.Next, i)
+	}
 }
 
 // update is what [sqlgen.Generator.Update] writes, for the rows of cur.
@@ -80,12 +119,15 @@ func (b *arrays) update() string {
 }
 
 func (b *arrays) remove() string {
-	return fmt.Sprintf("DELETE FROM %s AS t USING cur WHERE %s RETURNING cur.o, cur.v", b.tableName(), b.chosen())
+	return fmt.Sprintf("DELETE FROM %s AS t USING cur WHERE %s RETURNING cur.o, %s AS v", b.tableName(), b.chosen(), b.read(b.table.VersionColumn()))
 }
 
 // chosen is the predicate of the rows that are written. It compares no version
 // of t: the snapshot of the statement may be older than what cur has waited for.
 func (b *arrays) chosen() string {
+	if b.Sure {
+		return b.match("cur") + " AND cur.same"
+	}
 	chosen := list(b.table.KeyColumns(), " AND ", func(i int) string { return fmt.Sprintf("%s = cur.t%d", b.read(i), i) }) + " AND cur.same"
 	if b.All {
 		chosen += " AND (SELECT count(*) FROM cur WHERE same) = " + b.count()
