@@ -48,7 +48,7 @@ func (tx *Tx) oneShot(ctx context.Context, s Subject, u *unit, p *plan) (f failu
 	case guarder.Stale(err):
 		return failure{errStale, dialects.Retry}, true
 	case compound && tx.db.Classify(err) == dialects.Canceled:
-		return tx.db.judge(ctx, s, dialects.Commit, err), true // it may have got beyond its COMMIT
+		return tx.db.judge(ctx, s, dialects.Commit, err), true // it may have been stopped behind its COMMIT
 	default:
 		return tx.db.judge(ctx, s, dialects.Autocommit, err), true
 	}
@@ -84,9 +84,10 @@ func firePipeline(ctx context.Context, p dialects.Pipeliner, shots []shot) error
 // Bounds of a compound statement, which is one packet: see listSize.
 const compoundSize = listSize
 
-// fireCompound runs the shots as one statement. A server that stops it, as KILL
-// QUERY does, runs none of its handlers, and leaves the transaction open: the
-// connection must not go back to the pool like that.
+// fireCompound runs the shots as one statement. MariaDB's handler undoes them when
+// one fails, also when KILL QUERY or a time limit stops it (seen on 10.11, and not
+// promised anywhere). Where that is not certain the connection is rolled back or
+// discarded: a transaction left open in the pool would be committed with the next.
 func (tx *Tx) fireCompound(ctx context.Context, u *unit, c dialects.Compounder, shots []shot) error {
 	parts := make([]string, len(shots))
 	var args []any

@@ -12,8 +12,34 @@ import (
 	"github.com/occkit/occkit/occ"
 )
 
+// openTransactions is how each engine counts the transactions of others.
+var openTransactions = map[string]string{
+	"postgres": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL",
+	"mariadb": "SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id" +
+		" WHERE p.db = DATABASE() AND p.id <> CONNECTION_ID()",
+}
+
+// requireNoTransaction asks the server.
+func requireNoTransaction(t *testing.T, db *occ.DB) {
+	t.Helper()
+	text, ok := openTransactions[db.Dialect().Name()]
+	if !ok {
+		return // a writer would be in the way of the next one
+	}
+	conn, err := dbTransport(t, db).Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Release(false)
+	rows, err := conn.Query(t.Context(), text, nil)
+	require.NoError(t, err)
+	defer rows.Close()
+	var n int64
+	require.True(t, rows.Next())
+	require.NoError(t, rows.Scan(&n))
+	require.Zero(t, n, "the server has open transactions")
+}
+
 // TestThinkTime: many units think at once on a small pool, because none holds a
-// connection meanwhile.
+// connection meanwhile, nor a transaction. At full length each thinks for a second.
 func TestThinkTime(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, 2, func(t *testing.T, db *occ.DB, accounts *occ.Repository[Account, int64]) {
@@ -35,6 +61,7 @@ func TestThinkTime(t *testing.T) {
 					}
 					thinking.Done()
 					<-decide
+					<-time.After(time.Duration(scaled(0, 1000)) * time.Millisecond)
 					a.Balance++
 					return accounts.In(tx).Update(ctx, &a)
 				})
@@ -43,6 +70,7 @@ func TestThinkTime(t *testing.T) {
 		thinking.Wait() // all 64 are in the middle of their bodies, on two connections
 		_, err := accounts.Mutate(ctx, 0, func(a *Account) error { a.Owner = "y"; return nil })
 		require.NoError(t, err, "the pool is free")
+		requireNoTransaction(t, db)
 		thinking.Add(1) // unit 0 will run again
 		close(decide)
 		all.Wait()
