@@ -44,6 +44,9 @@ var (
 	ErrPoisoned = errors.New("the transaction met an error earlier and is over")
 	// ErrNotUnique: the columns that are mapped as the key match several rows.
 	ErrNotUnique = errors.New("the key matches several rows")
+	// ErrOverloaded: too many operations of this process wait for the row already.
+	// Nothing was written.
+	ErrOverloaded = errors.New("overloaded")
 	// ErrMapping: a struct does not fit its table description.
 	ErrMapping = errors.New("mapping")
 	// ErrUsage: a call that cannot be right, such as an unknown column name.

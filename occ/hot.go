@@ -2,7 +2,6 @@ package occ
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -141,10 +140,6 @@ type urgentKey struct{}
 func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
 
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
-
-// ErrOverloaded: too many operations of this process wait for the row already.
-// Nothing was written.
-var ErrOverloaded = errors.New("overloaded")
 
 // mutate queues for the key, if it should. Queued is false when the Mutate is to
 // run by itself; known is why it is not to, if that is known. Watch reports events,

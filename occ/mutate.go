@@ -14,16 +14,35 @@ import (
 // else did meanwhile; otherwise it waits as the retry policy says and starts
 // again from a fresh read. It returns the row as written.
 //
-// Change may run several times, each time on a freshly read row; only its last
-// run counts, so it should do nothing but change the row. No connection is held
-// while it runs, so it may use the database. An error of change ends the
-// operation at once and comes back as it is, with nothing written; a panic
-// passes through. What change does to the version is ignored, changing the key
-// is an error.
+// Change may run several times, each time on a row as the database has it; only its
+// last run counts, so it should do nothing but change the row. It may run in
+// another goroutine than the caller's. An error of change ends the operation and
+// comes back as it is, with nothing written; a panic passes through. What change
+// does to the version is ignored, changing the key is an error, and so is a Mutate
+// of the same row inside of change.
 //
-// A key without a row is [ErrNotFound]. When attempts or time end the error is
-// [*retry.ExhaustedError] and holds the last [*Conflict]. The rest is as with
-// [Repository.Update].
+// When many callers of this process want one row they queue for it, first come,
+// first served ([Options.Contention] says how, [Urgent] goes first). One round trip
+// then serves as many of them as wait: their changes are applied in order to the
+// row in memory, and one checked statement writes the result, with a version for
+// each. So they share one commit, and one failure of it: an outcome that is unknown
+// is unknown for all of them. Each has its own row, version and error; a change
+// that fails leaves no trace in the others. Readers see the row before all of them
+// or after all of them. A change sees the row as it was written last, and not what
+// the database would make of it: rounded numbers and padded text look different
+// after a read. (Rows with readonly columns, which only the database knows, are
+// read each time and written one by one.) A row that cannot be copied, see
+// [RepositoryOptions.Immutable], is not shared either.
+//
+// Once the write is on its way, the call ends when its outcome is known, whatever
+// ctx says, and at the latest with [Options.CommitTimeout]; before that, it leaves
+// the queue when ctx ends. No connection is held while change runs, so it may use
+// the database, except in the round that follows a conflict, which locks the row: a
+// change that uses the database needs a pool with a second connection.
+//
+// A key without a row is [ErrNotFound], a queue that is full [ErrOverloaded]. When
+// attempts or time end the error is [*retry.ExhaustedError] and holds the last
+// [*Conflict]. The rest is as with [Repository.Update].
 func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T) error) (T, error) {
 	var none T
 	if err := r.begin(ctx, "mutate"); err != nil {
