@@ -100,6 +100,7 @@ var topics = []topic{
 	{"joined", joinedCases},
 	{"finding", findingCases},
 	{"concurrency", concurrencyCases},
+	{"in-place", inPlaceCases},
 	{"classification", classificationCases},
 	{"ambiguity", ambiguityCases},
 	{"suppression", suppressionCases},
