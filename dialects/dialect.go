@@ -7,7 +7,7 @@
 //
 // What a database can do beyond the minimum is an optional interface of one
 // method ([LockingReader], [MultiReader], [Finder], [Beginner],
-// [SessionChecker]); only the core asserts on them. Embedding a family's
+// [SessionChecker], [InPlaceWriter]); only the core asserts on them. Embedding a family's
 // dialect promotes its abilities, so a child that lacks one returns
 // [errors.ErrUnsupported] from that method.
 //

@@ -22,6 +22,9 @@ type Arg struct {
 	Source Source
 	// Column is the index of the column in the table that is meant.
 	Column int
+	// Index tells which change or condition of an [InPlace] is meant, for the
+	// sources Operand and Bound.
+	Index int
 }
 
 // Source tells where a bound value comes from.
@@ -35,4 +38,8 @@ const (
 	// Next binds the version that this write gives the row: 1 for a new
 	// [Counter], a fresh value for [Token] and [Timestamp].
 	Next
+	// Operand binds the value of a change of an [InPlace].
+	Operand
+	// Bound binds the value of a condition of an [InPlace].
+	Bound
 )

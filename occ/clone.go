@@ -129,8 +129,8 @@ func (c *cloneTypes) make(t reflect.Type) cloneFunc {
 	}
 }
 
-// assign copies one value by the function of its type.
-func assign(clone cloneFunc, dst, src reflect.Value, depth int) bool {
+// cloneValue copies one value by the function of its type.
+func cloneValue(clone cloneFunc, dst, src reflect.Value, depth int) bool {
 	if clone != nil {
 		return clone(dst, src, depth)
 	}
@@ -182,7 +182,7 @@ func (c *cloneTypes) mapping(t reflect.Type) cloneFunc {
 		dst.Set(reflect.MakeMapWithSize(t, src.Len()))
 		for entries := src.MapRange(); entries.Next(); {
 			value := reflect.New(t.Elem()).Elem()
-			if !assign(elem, value, entries.Value(), depth+1) {
+			if !cloneValue(elem, value, entries.Value(), depth+1) {
 				return false
 			}
 			dst.SetMapIndex(entries.Key(), value)
@@ -198,7 +198,7 @@ func (c *cloneTypes) pointer(t reflect.Type) cloneFunc {
 			return src.IsNil()
 		}
 		dst.Set(reflect.New(t.Elem()))
-		return assign(elem, dst.Elem(), src.Elem(), depth+1)
+		return cloneValue(elem, dst.Elem(), src.Elem(), depth+1)
 	}
 }
 
@@ -208,7 +208,7 @@ func (c *cloneTypes) dynamic(dst, src reflect.Value, depth int) bool {
 		return src.IsNil()
 	}
 	value := reflect.New(src.Elem().Type()).Elem()
-	if !assign(c.of(value.Type()), value, src.Elem(), depth+1) {
+	if !cloneValue(c.of(value.Type()), value, src.Elem(), depth+1) {
 		return false
 	}
 	dst.Set(value)

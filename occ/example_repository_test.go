@@ -159,3 +159,27 @@ func ExampleOptions() {
 	// level=WARN msg="occ overwrite" op=overwrite table=accounts key=42 attempt=1 reason="restored from the ledger"
 	// <nil>
 }
+
+func ExampleRepository_Apply() {
+	ctx, pool := context.Background(), openBank()
+	defer func() { _ = pool.Close() }()
+	accounts := must(occ.NewRepository[Account, int64](occ.New(sqldb.New(pool), sqlite.New(), nil), "accounts", nil))
+
+	// One statement each, without a read and without a conflict.
+	fmt.Println(accounts.Add(ctx, 42, "balance", -430))
+	fmt.Println(accounts.SetIf(ctx, 42, map[string]any{"owner": "Grace"}, occ.Eq("owner", "Ada")))
+
+	// Two columns, and only if there is enough.
+	rename := []occ.Change{occ.Add("balance", -100), occ.Set("owner", "Eve")}
+	_, err := accounts.Apply(ctx, 42, rename, occ.Ge("balance", 100))
+	fmt.Println(err)
+	var unmet *occ.Unmet[Account]
+	if errors.As(err, &unmet) {
+		fmt.Printf("%+v\n", *unmet.Current)
+	}
+	// Output:
+	// 2 <nil>
+	// 3 <nil>
+	// occ: apply accounts[42]: condition not met (balance)
+	// {ID:42 Owner:Grace Balance:70 Version:3}
+}

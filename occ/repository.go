@@ -73,6 +73,7 @@ type core[T any, K comparable] struct {
 	many    sync.Map // number of keys -> dialects.Statement
 	guards  sync.Map // statement -> its guarded form
 	bulks   sync.Map // arrayKey -> dialects.Statement, "types" -> []string, "loop" -> *dialects.Statement
+	inPlace sync.Map // shape of the changes -> *inPlace
 	pool    sync.Pool
 
 	hot   *hot[T, K] // nil where Mutate never queues

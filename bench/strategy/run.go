@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"context"
+	"errors"
 
 	"github.com/occkit/occkit/bench/workload"
 	"github.com/occkit/occkit/dialects"
@@ -62,6 +63,24 @@ func (c *Client) mutate(ctx context.Context, op *workload.Op) error {
 	})
 	if err == nil {
 		c.writes[0].Version = row.Version
+	}
+	return err
+}
+
+// add is one statement of the repository's, which tells the version. Operations that
+// it is no way to do are done like the optimistic ones.
+func (c *Client) add(ctx context.Context, op *workload.Op) error {
+	if len(op.Keys) > 1 || op.Bulk {
+		return c.optimistic(ctx, op)
+	}
+	c.intend(op)
+	delta := op.Deltas[0]
+	version, err := c.repo.Add(ctx, op.Keys[0], "n", delta, occ.Ge("n", -delta)) // never below zero
+	if unmet := (*occ.Unmet[Row])(nil); errors.As(err, &unmet) {
+		return workload.ErrDeclined
+	}
+	if err == nil {
+		c.writes[0].Version = version.(int64)
 	}
 	return err
 }

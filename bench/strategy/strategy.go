@@ -129,6 +129,10 @@ func others() []Strategy {
 			backOff: jitter(), contention: alone, run: (*Client).atomic,
 		},
 		{
+			Name: "add", Summary: "occkit's single statement: repo.Add, no read, no conflict",
+			Extra: true, backOff: jitter(), contention: alone, run: (*Client).add, serves: isSingle,
+		},
+		{
 			Name: "loop", Summary: "full-jitter without the bulk write: a checked write for each row, in one transaction (batch only)",
 			backOff: jitter(), contention: alone, run: (*Client).loop, serves: isBulk,
 		},

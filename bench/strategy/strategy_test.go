@@ -153,7 +153,7 @@ func TestServes(t *testing.T) {
 	t.Parallel()
 	served := map[string][]string{
 		"loop": {"batch"}, "relaxed": {"transfer", "doctors"},
-		"auto": {"counter"}, "gate": {"counter"}, "combine": {"counter"}, "group": {"counter"}, "lock": {"counter"},
+		"auto": {"counter"}, "gate": {"counter"}, "combine": {"counter"}, "group": {"counter"}, "lock": {"counter"}, "add": {"counter"},
 	}
 	for _, s := range strategy.All() {
 		var names []string

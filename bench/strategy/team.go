@@ -81,7 +81,7 @@ func (t *Team) Ways() map[string]int64 {
 // under. One client may work for others, on their goroutines or its own, so the
 // counts are a client's and not an operation's, and may grow at any time.
 func (t *Team) observe(ctx context.Context, e observe.Event) {
-	if e.Op != "mutate" && e.Op != "transact" && e.Op != "retry" {
+	if e.Op != "mutate" && e.Op != "add" && e.Op != "transact" && e.Op != "retry" {
 		return
 	}
 	of, ok := ctx.Value(countsKey{}).(*counts)

@@ -58,6 +58,32 @@ func (d step) Update(t *dialects.Table) (dialects.Statement, error) {
 	return st, err
 }
 
+// still adds in place and leaves the version where it is.
+type still struct{ sound }
+
+func (d still) InPlaceUpdate(t *dialects.Table, in dialects.InPlace) (dialects.Statement, error) {
+	st, err := d.sound.InPlaceUpdate(t, in)
+	v := versionOf(t)
+	st.Text = strings.Replace(st.Text, ", "+v+" = "+v+" + 1", "", 1)
+	return st, err
+}
+
+// unconditional changes in place whatever the conditions are.
+type unconditional struct{ sound }
+
+func (d unconditional) InPlaceUpdate(t *dialects.Table, in dialects.InPlace) (dialects.Statement, error) {
+	return d.sound.InPlaceUpdate(t, dialects.InPlace{Changes: in.Changes})
+}
+
+// wrapping adds in place without a look at the sum.
+type wrapping struct{ sound }
+
+func newWrapping() wrapping {
+	d := wrapping{newSound()}
+	d.Syntax.IntegerTest = ""
+	return d
+}
+
 // sameToken writes the version that was expected in place of the next one.
 type sameToken struct{ sound }
 

@@ -50,7 +50,7 @@ var mariadbDefects = []defect{
 		name:   "rows affected ignored",
 		breaks: func(h *dialecttest.Harness) { h.Transport = alwaysOneRow(h.Transport) },
 		must:   "outcomes/stale-update outcomes/stale-delete outcomes/gone concurrency/hot-row transport/rows-affected",
-		may:    "outcomes/ versions/ types/ identifiers/ joined/ concurrency/ classification/exec",
+		may:    "in-place/ outcomes/ versions/ types/ identifiers/ joined/ concurrency/ classification/exec",
 	},
 }
 
@@ -101,6 +101,7 @@ var postgresDefects = []defect{
 	{
 		name: "overflow called fatal", dialect: misjudgePostgres{postgres.New(), map[dialects.Class]dialects.Class{dialects.Overflow: dialects.Rejected}},
 		must: "versions/column-overflow",
+		may:  "in-place/overflow in-place/narrow in-place/version-full",
 	},
 }
 

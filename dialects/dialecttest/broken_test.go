@@ -26,7 +26,7 @@ var defects = []defect{
 	{
 		name: "version predicate missing", dialect: blindUpdate{newSound()},
 		must: "outcomes/stale-update outcomes/stale-patch outcomes/stale-touch outcomes/future-version versions/stale-zero concurrency/hot-row",
-		may:  "outcomes/mutate-again versions/ types/composite-key types/uuid-key types/key-types identifiers/table-names identifiers/column-names joined/conflict joined/own-writes concurrency/race concurrency/race-delete suppression/bump suppression/bump-read-back",
+		may:  "in-place/ outcomes/mutate-again versions/ types/composite-key types/uuid-key types/key-types identifiers/table-names identifiers/column-names joined/conflict joined/own-writes concurrency/race concurrency/race-delete suppression/bump suppression/bump-read-back",
 	},
 	{
 		name: "delete without version predicate", dialect: blindDelete{newSound()},
@@ -44,6 +44,20 @@ var defects = []defect{
 		may:  "outcomes/overwrite outcomes/mutate-again versions/ types/ identifiers/ joined/ concurrency/ ambiguity/ suppression/",
 	},
 	{
+		name: "version not moved in place", dialect: still{newSound()},
+		must: "in-place/add in-place/add-hot in-place/max in-place/set-if in-place/stale-afterwards in-place/joined",
+		may:  "in-place/",
+	},
+	{
+		name: "conditions in place ignored", dialect: unconditional{newSound()},
+		must: "in-place/unmet in-place/set-if in-place/drain",
+		may:  "in-place/",
+	},
+	{
+		name: "sum in place turns into a float", dialect: newWrapping(),
+		must: "in-place/overflow",
+	},
+	{
 		name: "token not renewed", dialect: sameToken{newSound()},
 		must: "versions/token-string versions/token-uuid versions/timestamp",
 	},
@@ -57,7 +71,7 @@ var defects = []defect{
 		name: "rows affected ignored, without RETURNING", dialect: noReturning(),
 		breaks: func(h *dialecttest.Harness) { h.Transport = alwaysOneRow(h.Transport) },
 		must:   "outcomes/stale-update outcomes/stale-delete outcomes/gone concurrency/hot-row suppression/update transport/rows-affected",
-		may:    "outcomes/ versions/ types/composite-key types/uuid-key types/key-types identifiers/table-names identifiers/column-names joined/ concurrency/ classification/exec suppression/",
+		may:    "in-place/ outcomes/ versions/ types/composite-key types/uuid-key types/key-types identifiers/table-names identifiers/column-names joined/ concurrency/ classification/exec suppression/",
 	},
 	{
 		name: "quoting off", dialect: requoted{newSound(), noQuotes},
@@ -82,7 +96,7 @@ var defects = []defect{
 	{
 		name: "stale re-read", breaks: func(h *dialecttest.Harness) { h.Transport = caching(h.Transport) },
 		must: "concurrency/race joined/mutate-twice joined/snapshot-retry",
-		may:  "versions/ joined/own-writes ambiguity/ suppression/bump-read-back",
+		may:  "in-place/ versions/ joined/own-writes ambiguity/ suppression/bump-read-back",
 	},
 	{
 		name: "duplicate called conflict", dialect: misjudge{newSound(), map[dialects.Class]dialects.Class{dialects.Duplicate: dialects.Conflict}},
@@ -92,12 +106,12 @@ var defects = []defect{
 	{
 		name: "lost reply called definite", dialect: misjudge{newSound(), map[dialects.Class]dialects.Class{dialects.Lost: dialects.Rejected}},
 		must: "ambiguity/update ambiguity/delete ambiguity/insert ambiguity/mutate ambiguity/commit",
-		may:  "classification/unknown ambiguity/in-transaction ambiguity/read classification/canceled-waiting",
+		may:  "in-place/lost-reply classification/unknown ambiguity/in-transaction ambiguity/read classification/canceled-waiting",
 	},
 	{
 		name: "lost reply called retryable", dialect: misjudge{newSound(), map[dialects.Class]dialects.Class{dialects.Lost: dialects.Conflict}},
 		must: "ambiguity/update ambiguity/delete ambiguity/insert ambiguity/mutate ambiguity/commit",
-		may:  "classification/unknown ambiguity/in-transaction ambiguity/read classification/canceled-waiting",
+		may:  "in-place/lost-reply classification/unknown ambiguity/in-transaction ambiguity/read classification/canceled-waiting",
 	},
 	{
 		name: "unknown error called retryable", dialect: misjudge{newSound(), map[dialects.Class]dialects.Class{dialects.Unknown: dialects.Conflict}},
@@ -111,7 +125,7 @@ var defects = []defect{
 	{
 		name: "statement sent twice", breaks: func(h *dialecttest.Harness) { h.Transport = sendingTwice(h.Transport) },
 		must: "outcomes/update outcomes/delete",
-		may:  "outcomes/ versions/ types/ identifiers/ joined/ finding/ concurrency/ classification/ ambiguity/ suppression/ transport/",
+		may:  "in-place/ outcomes/ versions/ types/ identifiers/ joined/ finding/ concurrency/ classification/ ambiguity/ suppression/ transport/",
 	},
 	{
 		name: "COMMIT that rolls back", breaks: func(h *dialecttest.Harness) { h.Transport = notCommitting(h.Transport) },

@@ -103,6 +103,7 @@ var topics = []topic{
 	{"units", unitCases},
 	{"bulk", bulkCases},
 	{"concurrency", concurrencyCases},
+	{"in-place", inPlaceCases},
 	{"classification", classificationCases},
 	{"ambiguity", ambiguityCases},
 	{"suppression", suppressionCases},

@@ -16,6 +16,7 @@ var (
 	_ dialects.LockingReader  = Dialect{}
 	_ dialects.MultiReader    = Dialect{}
 	_ dialects.Finder         = Dialect{}
+	_ dialects.InPlaceWriter  = Dialect{}
 	_ dialects.Beginner       = Dialect{}
 	_ dialects.SessionChecker = Dialect{}
 )

@@ -19,6 +19,7 @@ var (
 	_ dialects.LockingReader  = Dialect{}
 	_ dialects.MultiReader    = Dialect{}
 	_ dialects.Finder         = Dialect{}
+	_ dialects.InPlaceWriter  = Dialect{}
 	_ dialects.Beginner       = Dialect{}
 	_ dialects.SessionChecker = Dialect{}
 )
@@ -42,5 +43,7 @@ func New() Dialect {
 		ShareLock:  "FOR SHARE",
 		Rows:       sqlgen.InList,
 		ValuesRow:  "ROW",
+		// https://dev.mysql.com/doc/refman/8.4/en/information-functions.html#function_last-insert-id
+		Identity: true,
 	}}}
 }

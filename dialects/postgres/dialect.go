@@ -19,6 +19,7 @@ var (
 	_ dialects.LockingReader = Dialect{}
 	_ dialects.MultiReader   = Dialect{}
 	_ dialects.Finder        = Dialect{}
+	_ dialects.InPlaceWriter = Dialect{}
 	_ dialects.Beginner      = Dialect{}
 )
 
@@ -37,6 +38,11 @@ func New() Dialect {
 		Lock:            lock,
 		ShareLock:       "FOR SHARE",
 		Rows:            sqlgen.InList,
-		Xmin:            sqlgen.Xmin{Read: xmin, Match: xminMatch},
+		// In an expression a parameter takes the type of its neighbour, and drivers
+		// refuse to send a number that does not fit: a sum that overflows would be
+		// an error without a code, or none.
+		IntegerCast: "%s::bigint",
+		NextTime:    "GREATEST(%s, %s + interval '1 microsecond')",
+		Xmin:        sqlgen.Xmin{Read: xmin, Match: xminMatch},
 	}}}
 }

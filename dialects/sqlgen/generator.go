@@ -8,8 +8,8 @@ import (
 
 // Generator writes statements in its Syntax. It is a value without state and
 // safe for concurrent use. Everything of [dialects.Dialect] but Classify is
-// here, and [dialects.LockingReader], [dialects.MultiReader] and
-// [dialects.Finder].
+// here, and [dialects.LockingReader], [dialects.MultiReader], [dialects.Finder] and
+// [dialects.InPlaceWriter].
 type Generator struct {
 	// Syntax is the spelling of the database.
 	Syntax Syntax
@@ -20,6 +20,7 @@ var (
 	_ dialects.ShareLocker   = Generator{}
 	_ dialects.MultiReader   = Generator{}
 	_ dialects.Finder        = Generator{}
+	_ dialects.InPlaceWriter = Generator{}
 )
 
 // Name returns the dialect's name.

@@ -42,6 +42,19 @@ type Syntax struct {
 	// CounterLimit is the counter that no update moves any more, for databases
 	// whose integers turn into another type instead of overflowing. Zero: none.
 	CounterLimit int64
+	// Identity says that LAST_INSERT_ID(value) makes a value what the driver
+	// reports as last insert id, for databases whose UPDATE returns nothing.
+	Identity bool
+	// IntegerCast gives a placeholder, in place of %s, the widest integer type,
+	// where the database would give it the narrower one of a column. Empty: not
+	// needed.
+	IntegerCast string
+	// IntegerTest is the predicate that the sum in place of %s has not turned into
+	// another type, for databases where that happens. Empty: none.
+	IntegerTest string
+	// NextTime is the greater of the bound time (the first %s) and the least time
+	// after that in a column (the second). Empty: the database cannot count time.
+	NextTime string
 	// Xmin tells how rows are versioned by the system column xmin.
 	Xmin Xmin
 }

@@ -19,6 +19,7 @@ var (
 	_ dialects.LockingReader = Dialect{}
 	_ dialects.MultiReader   = Dialect{}
 	_ dialects.Finder        = Dialect{}
+	_ dialects.InPlaceWriter = Dialect{}
 	_ dialects.Beginner      = Dialect{}
 )
 
@@ -42,6 +43,7 @@ func New() Dialect {
 		// One above the greatest integer is a REAL that equals itself plus one:
 		// from there on every stale write would match.
 		CounterLimit: math.MaxInt64,
+		IntegerTest:  "typeof(%s) = 'integer'", // for the same reason
 		// IN takes a row value only with a subquery on its right.
 		// https://www.sqlite.org/rowvalue.html#row_value_in_operators
 		Rows: sqlgen.InValues,

@@ -68,7 +68,33 @@ func Archive(d dialects.Dialect, t *dialects.Table) *txtar.Archive {
 		s, err := f.Find(t, "WHERE a = ? AND b <> '?' ORDER BY c LIMIT ?")
 		add("find", s, err)
 	}
+	if p, ok := d.(dialects.InPlaceWriter); ok {
+		in := inPlace(t)
+		s, err := p.InPlaceUpdate(t, in)
+		add("update in place", s, err)
+		s, err = p.InPlaceCheck(t, in)
+		add("check in place", s, err)
+	}
 	return a
+}
+
+// inPlace changes what can be written, each column by the next operator that fits
+// it, under every comparison in turn.
+func inPlace(t *dialects.Table) (in dialects.InPlace) {
+	for i, c := range t.Columns {
+		if !c.Writable() || c.JSON {
+			continue
+		}
+		n := len(in.Changes)
+		change := dialects.InPlaceChange{Column: i}
+		if c.Type != text {
+			change.Op = dialects.InPlaceAdd + dialects.InPlaceOp(n)%3 //nolint:gosec // small
+			change.NullIsZero = n >= 3
+		}
+		in.Changes = append(in.Changes, change)
+		in.Conditions = append(in.Conditions, dialects.InPlaceCondition{Column: i, Is: dialects.InPlaceIs(n) % 8}) //nolint:gosec // small
+	}
+	return in
 }
 
 // format writes the text, and below it what is bound and what comes back.
@@ -102,4 +128,6 @@ var sourceNames = map[dialects.Source]string{
 	dialects.Field:    "field",
 	dialects.Expected: "expected",
 	dialects.Next:     "next",
+	dialects.Operand:  "operand",
+	dialects.Bound:    "bound",
 }

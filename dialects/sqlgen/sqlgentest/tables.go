@@ -54,6 +54,14 @@ func Shapes() []Shape {
 			dialects.Column{Name: "id", Key: true, Generated: true, Type: integer}, kind("xmin", dialects.Xmin))},
 		{"timestamp", table("notes", id, plain("body"), kind("changed_at", dialects.Timestamp))},
 		{"touch", table("roots", id, version)},
+		{"numbers", table("stock", id,
+			dialects.Column{Name: "amount", Type: integer},
+			dialects.Column{Name: "high", Type: integer},
+			dialects.Column{Name: "low", Type: reflect.TypeFor[*float64]()},
+			dialects.Column{Name: "small", Type: reflect.TypeFor[int16]()},
+			dialects.Column{Name: "peak", Type: reflect.TypeFor[uint64]()},
+			plain("state"), plain("note"), plain("more"),
+			dialects.Column{Name: "version", Version: dialects.Counter, Type: reflect.TypeFor[int32]()})},
 		{"json", table("settings", id, dialects.Column{Name: "doc", JSON: true, Type: text}, version)},
 	}
 }
