@@ -73,8 +73,8 @@ func TestEveryStrategyIsExactAndTheControlIsCaught(t *testing.T) {
 			require.Empty(t, summary.Problems)
 			require.True(t, summary.Caught())
 			require.Equal(t, bench.OK, result.Verdict)
-			require.Len(t, result.Cells, 30)
-			require.Equal(t, 30, last.Done)
+			require.Len(t, result.Cells, 31)
+			require.Equal(t, 31, last.Done)
 			for _, cell := range result.Cells {
 				rep := cell.Reps[0]
 				require.Positive(t, rep.Commits, "%s, %s", cell.Workload, cell.Strategy)
