@@ -73,7 +73,7 @@ func TestSpecValidate(t *testing.T) {
 		"one key":  {bench.Spec{Keys: 1}, "workload transfer needs at least 2 keys, not 1: raise keys, or choose other workloads"},
 		"twice":    {bench.Spec{Strategies: []string{"none", "none"}}, `strategy "none" is named twice`},
 		"alone":    {bench.Spec{Clients: 1, Strategies: []string{"naive"}}, "strategy naive needs at least 2 clients: one alone cannot lose an update"},
-		"unknown":  {bench.Spec{Strategies: []string{"hope"}}, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, auto, gate, combine, group, lock, for-update, atomic, loop, relaxed`},
+		"unknown":  {bench.Spec{Strategies: []string{"hope"}}, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, auto, gate, combine, group, lock, for-update, atomic, add, loop, relaxed`},
 		"batch":    {bench.Spec{Batch: 10_001}, "batch must be 1 to 10000, not 10001"},
 		"odd":      {bench.Spec{Keys: 7, Workloads: []string{"doctors"}}, "workload doctors needs an even number of keys, not 7: its rows are pairs"},
 		"few":      {bench.Spec{Keys: 99, Workloads: []string{"batch"}}, "workload batch needs at least 100 keys, not 99: raise keys, or choose other workloads"},

@@ -145,7 +145,7 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, s.Control)
 	_, err = strategy.Find("hope")
-	require.EqualError(t, err, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, auto, gate, combine, group, lock, for-update, atomic, loop, relaxed`)
+	require.EqualError(t, err, `unknown strategy "hope": choose from naive, none, exponential, full-jitter, auto, gate, combine, group, lock, for-update, atomic, add, loop, relaxed`)
 	require.Equal(t, []string{"naive", "none", "exponential", "full-jitter", "auto", "for-update", "atomic", "loop"}, strategy.Defaults())
 }
 
