@@ -102,6 +102,9 @@ func (h *hot[T, K]) lockedRound(b *batch[T, K], limit int, afterOutage bool) fai
 		return found
 	case found.err != nil && found.outcome == dialects.Refused && len(b.ops) > 1 && b.last != nil:
 		return found
+	case found.err != nil && b.last != nil:
+		h.end(b, found)
+		return failure{}
 	case found.err == nil && b.last != nil:
 		h.remember(b)
 	}

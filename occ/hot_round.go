@@ -208,9 +208,27 @@ func (h *hot[T, K]) conclude(b *batch[T, K], f failure) {
 		h.again(b, f)
 		h.detach(b.line, failure{}, len(b.ops))
 	default:
-		b.line.State = nil
-		h.finish(b, f.err)
+		h.end(b, f)
 	}
+}
+
+// end ends a batch whose write failed for good, or perhaps not at all. Functions
+// that failed by themselves were no part of it, but may have seen what it was to
+// write: they run again.
+func (h *hot[T, K]) end(b *batch[T, K], f failure) {
+	b.line.State = nil
+	wrote := make([]*hotkey.Ticket, 0, len(b.ops))
+	var again []*hotkey.Ticket
+	for _, t := range b.ops {
+		if op := opOf[T](t); op.err == nil || op.broke() || b.final(t) {
+			wrote = append(wrote, t)
+		} else {
+			again = append(again, t)
+		}
+	}
+	b.ops = wrote
+	h.finish(b, f.err)
+	b.line.PutBack(again)
 }
 
 // remember keeps the row that was written for the next round.

@@ -46,6 +46,7 @@ type rig struct {
 	link    dialects.DB
 	exec    func(text string)
 	inUse   func() int // connections that are not in the pool
+	queued  *atomic.Int64
 }
 
 func newRig(t testing.TB, engine string, opts occ.Options, wrap func(dialects.DB) dialects.DB) *rig {
