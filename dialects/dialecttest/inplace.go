@@ -66,8 +66,10 @@ func (p *probe) changesInPlace() {
 func (p *probe) addInPlace(table string) (dialects.Statement, error) {
 	whole := reflect.TypeFor[int64]()
 	return p.h.Dialect.(dialects.InPlaceWriter).InPlaceUpdate(&dialects.Table{Name: table, Columns: []dialects.Column{
-		{Name: "id", Key: true, Type: whole}, {Name: "owner", Type: reflect.TypeFor[string]()},
-		{Name: "balance", Type: whole}, {Name: "version", Version: dialects.Counter, Type: whole},
+		{Name: "id", Key: true, Type: whole},
+		{Name: "owner", Type: reflect.TypeFor[string]()},
+		{Name: "balance", Type: whole},
+		{Name: "version", Version: dialects.Counter, Type: whole},
 	}}, dialects.InPlace{Changes: []dialects.InPlaceChange{{Column: 2, Op: dialects.InPlaceAdd}}})
 }
 

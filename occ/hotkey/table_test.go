@@ -377,6 +377,7 @@ func TestEveryOperationEndsOnce(t *testing.T) {
 				})
 			}
 			all.Wait()
+			time.Sleep(time.Second) // of the bubble: lines are released
 		})
 	}
 }
