@@ -258,3 +258,43 @@ func TestCallersLeaveAndOverflow(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, row.N)
 }
+
+// A row that somebody else has locked leaves the statement that it would share, and
+// the other rows do not wait for it.
+func TestForeignLockDelaysNoOtherRow(t *testing.T) {
+	t.Parallel()
+	r := newCombining(t, "postgres", nil)
+	r.add(t, 3)
+	conn, err := r.link.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Release(false)
+	require.NoError(t, conn.Begin(t.Context(), "BEGIN"))
+	_, err = conn.Exec(t.Context(), "SELECT FROM accounts WHERE id = 1 FOR UPDATE", nil)
+	require.NoError(t, err)
+
+	begun, hold := make(chan struct{}), make(chan struct{})
+	ends := map[int64]chan error{1: make(chan error, 1), 2: make(chan error, 1), 3: make(chan error, 1)}
+	mutate := func(key int64, change func(*account) error) {
+		go func() {
+			_, err := r.Mutate(t.Context(), key, change)
+			ends[key] <- err
+		}()
+	}
+	mutate(3, func(*account) error { close(begun); <-hold; return nil })
+	<-begun
+	// Rows 1 and 2 wait for the round to end, unless it is so slow that each gets
+	// one of its own: both ways row 2 is not delayed.
+	queued := r.queued.Load()
+	mutate(1, plus(1))
+	mutate(2, plus(1))
+	require.Eventually(t, func() bool { return r.queued.Load() == queued+2 }, 10*time.Second, time.Millisecond)
+	close(hold)
+	require.NoError(t, <-ends[3])
+	require.NoError(t, <-ends[2])
+	require.Empty(t, ends[1])
+	require.NoError(t, conn.Commit(t.Context()))
+	require.NoError(t, <-ends[1])
+	row, err := r.Get(t.Context(), 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, row.N)
+}
