@@ -41,7 +41,7 @@ type RepositoryOptions struct {
 //	version=token      an opaque token (UUIDv7) in a string or a uuid.UUID
 //	version=xmin       PostgreSQL's system column xmin, in a uint32
 //	version=timestamp  a time.Time; see [dialects.Timestamp] for what can go wrong
-//	readonly           read, never written
+//	readonly           read, never written; what a trigger or the server computes
 //	generated          filled by the server on insert when the field is zero
 //	nullable           NULL is the zero value
 //	json               stored as a JSON document
