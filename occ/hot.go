@@ -2,6 +2,7 @@ package occ
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -183,14 +184,18 @@ func (h *hot[T, K]) report(ctx context.Context, op *hotOp[T], w *watch) {
 	if w == nil {
 		return
 	}
-	for _, f := range op.failed {
+	exhausted := len(op.failed) > 0 && errors.Is(op.err, ErrExhausted)
+	for i, f := range op.failed {
 		w.attempt(ctx, f.err)
+		if exhausted && i == len(op.failed)-1 {
+			w.retried(ctx, f.err, op.err)
+			return
+		}
 		w.attempts.Skip()
 		w.retried(ctx, f.err, nil)
 	}
 	w.rung = op.rung
 	w.attempt(ctx, op.err)
-	w.retried(ctx, op.err, op.err)
 }
 
 // nested tells whether the function of another Mutate calls. It does not queue, and

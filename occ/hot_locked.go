@@ -7,22 +7,37 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/hotkey"
+	"github.com/occkit/occkit/occ/retry"
 )
 
 // detach goes on with a line by itself, in locked rounds: after a failed attempt f
 // as soon as the retry policy allows, and for so many operations one at a time.
 func (h *hot[T, K]) detach(l *hotkey.Line[K], f failure, singly int) {
+	a := h.c.db.opts.Retry.Start()
 	l.Detach()
 	go func() {
 		defer l.Release()
-		h.insist(l, f, singly)
+		h.insist(l, f, singly, &a)
 	}()
 }
 
-func (h *hot[T, K]) insist(l *hotkey.Line[K], f failure, singly int) {
-	for a := h.c.db.opts.Retry.Start(); ; {
+// detachConflicted goes on with a line where an operation waits that has made an
+// attempt by itself, and met a conflict.
+func (h *hot[T, K]) detachConflicted(l *hotkey.Line[K]) {
+	a := h.c.db.opts.Retry.Start()
+	a.Skip()
+	l.State = nil
+	l.Detach()
+	go func() {
+		defer l.Release()
+		h.insist(l, failure{}, 0, &a)
+	}()
+}
+
+func (h *hot[T, K]) insist(l *hotkey.Line[K], f failure, singly int, a *retry.Attempts) {
+	for {
 		if f.err != nil {
-			if err := f.next(context.Background(), &a); err != nil { // callers leave by themselves
+			if err := f.next(context.Background(), a); err != nil { // callers leave by themselves
 				h.giveUp(l, err)
 				return
 			}

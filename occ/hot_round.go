@@ -13,6 +13,10 @@ func (h *hot[T, K]) work(lines []*hotkey.Line[K]) {
 	batches := make([]*batch[T, K], 0, len(lines))
 	var unread []*batch[T, K]
 	for _, l := range lines {
+		if l.Conflicted() { // lock the row, and know
+			h.detachConflicted(l)
+			continue
+		}
 		b := &batch[T, K]{line: l, rung: gated}
 		batches = append(batches, b)
 		if b.base, _ = l.State.(*T); b.base == nil {

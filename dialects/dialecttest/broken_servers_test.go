@@ -44,12 +44,12 @@ var mariadbDefects = []defect{
 	{
 		name: "stale re-read", dialect: plainReread{mariadb.New()},
 		must: "joined/snapshot-update joined/snapshot-delete joined/snapshot-retry",
-		may:  "joined/snapshot-gone concurrency/deadlock",
+		may:  "joined/snapshot-gone concurrency/deadlock concurrency/hot-row",
 	},
 	{
 		name:   "rows affected ignored",
 		breaks: func(h *dialecttest.Harness) { h.Transport = alwaysOneRow(h.Transport) },
-		must:   "outcomes/stale-update outcomes/stale-delete outcomes/gone concurrency/hot-row transport/rows-affected",
+		must:   "outcomes/stale-update outcomes/stale-delete outcomes/gone transport/rows-affected",
 		may:    "in-place/ outcomes/ versions/ types/ identifiers/ joined/ concurrency/ classification/exec",
 	},
 }

@@ -39,16 +39,19 @@ func caseHotRow(p *probe) {
 		writers, increments, policy = 64, 20, &retry.Policy{MaxElapsed: 5 * time.Minute}
 	}
 	s := p.accountsWith(occ.Options{Retry: policy}, nil)
+	// Writers of one repository queue for the row, so that only those of another, as
+	// in another process, put the database to the test.
+	views := [2]*scene{s, s.via(p.h.Transport, occ.Options{Retry: policy}, nil)}
 	s.seed(account{ID: 1, Owner: "hot", Balance: 0, Version: 1})
 	var (
 		all      sync.WaitGroup
 		mu       sync.Mutex
 		versions []int64
 	)
-	for range writers {
+	for writer := range writers {
 		all.Go(func() {
 			for range increments {
-				a, err := s.Mutate(p.ctx, 1, func(a *account) error { a.Balance++; return nil })
+				a, err := views[writer%2].Mutate(p.ctx, 1, func(a *account) error { a.Balance++; return nil })
 				if !p.ok(err, "mutate") {
 					return
 				}

@@ -19,6 +19,7 @@ type Line[K comparable] struct {
 	waiting []*Ticket // urgent ones first, each group in the order of arrival
 	urgent  int       // how many of them are urgent
 	arrived uint64
+	met     bool      // a conflict, since Conflicted was called
 	busy    bool      // belongs to a work function
 	round   *round[K] // that it belongs to; nil once detached
 	listed  bool      // is in the table's list of lines with work
@@ -31,6 +32,16 @@ func (l *Line[K]) Arrived() uint64 {
 	l.table.mu.Lock()
 	defer l.table.mu.Unlock()
 	return l.arrived
+}
+
+// Conflicted tells whether an operation queued after a conflict ([AfterConflict])
+// since the last call: others than this table's operations write the row.
+func (l *Line[K]) Conflicted() bool {
+	l.table.mu.Lock()
+	defer l.table.mu.Unlock()
+	met := l.met
+	l.met = false
+	return met
 }
 
 // Take appends up to n waiting operations to taken, and returns it. Their

@@ -22,6 +22,7 @@ import (
 func (r *rig) together(t *testing.T, key int64, changes ...func(a *account) error) []error {
 	t.Helper()
 	begun, hold := make(chan struct{}), make(chan struct{})
+	before := r.queued.Load()
 	var first sync.WaitGroup
 	first.Go(func() {
 		var once sync.Once
@@ -35,10 +36,9 @@ func (r *rig) together(t *testing.T, key int64, changes ...func(a *account) erro
 	<-begun
 	errs := make([]error, len(changes))
 	var all sync.WaitGroup
-	queued := r.queued.Load()
 	for i, change := range changes {
 		all.Go(func() { _, errs[i] = r.Mutate(t.Context(), key, change) })
-		require.Eventually(t, func() bool { return r.queued.Load() == queued+int64(i)+1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.queued.Load() == before+int64(i)+2 }, 10*time.Second, time.Millisecond)
 	}
 	close(hold)
 	all.Wait()
@@ -51,7 +51,7 @@ func newCombining(t *testing.T, engine string, wrap func(dialects.DB) dialects.D
 	t.Helper()
 	queued := new(atomic.Int64)
 	r := newRig(t, engine, occ.Options{
-		Contention: hotkey.Policy{Mode: hotkey.Combine, MaxHold: time.Minute},
+		Contention: hotkey.Policy{Mode: hotkey.Combine, MaxHold: time.Minute, MaxQueue: 3},
 		Observer: observe.Func(func(_ context.Context, e observe.Event) {
 			if e.Kind == observe.Queued {
 				queued.Add(1)
@@ -223,8 +223,7 @@ func TestLostReplyIsUnknownToAll(t *testing.T) {
 // A caller that leaves takes nobody along, and a full queue says so at once.
 func TestCallersLeaveAndOverflow(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "sqlite", occ.Options{Contention: hotkey.Policy{Mode: hotkey.Combine, MaxQueue: 2}}, nil)
-	r.add(t, 1)
+	r := newCombining(t, "sqlite", nil)
 	begun, hold := make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -241,22 +240,26 @@ func TestCallersLeaveAndOverflow(t *testing.T) {
 		left <- err
 	})
 	all.Go(func() {
+		if _, err := r.Mutate(t.Context(), 1, plus(1)); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Go(func() {
 		if _, err := r.Mutate(occ.Urgent(t.Context()), 1, plus(1)); err != nil {
 			t.Error(err)
 		}
 	})
-	require.Eventually(t, func() bool {
-		_, err := r.Mutate(t.Context(), 1, plus(0))
-		return errors.Is(err, occ.ErrOverloaded)
-	}, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.queued.Load() == 4 }, 10*time.Second, time.Millisecond)
+	_, err := r.Mutate(t.Context(), 1, plus(0))
+	require.ErrorIs(t, err, occ.ErrOverloaded)
 	cancel(errors.New("enough"))
-	err := <-left
+	err = <-left
 	require.ErrorContains(t, err, "enough")
 	close(hold)
 	all.Wait()
 	row, err := r.Get(t.Context(), 1)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, row.N)
+	require.EqualValues(t, 2, row.N)
 }
 
 // A row that somebody else has locked leaves the statement that it would share, and
@@ -280,14 +283,14 @@ func TestForeignLockDelaysNoOtherRow(t *testing.T) {
 			ends[key] <- err
 		}()
 	}
+	before := r.queued.Load()
 	mutate(3, func(*account) error { close(begun); <-hold; return nil })
 	<-begun
 	// Rows 1 and 2 wait for the round to end, unless it is so slow that each gets
 	// one of its own: both ways row 2 is not delayed.
-	queued := r.queued.Load()
 	mutate(1, plus(1))
 	mutate(2, plus(1))
-	require.Eventually(t, func() bool { return r.queued.Load() == queued+2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.queued.Load() == before+3 }, 10*time.Second, time.Millisecond)
 	close(hold)
 	require.NoError(t, <-ends[3])
 	require.NoError(t, <-ends[2])

@@ -108,6 +108,7 @@ func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, known Why) (Why, error)
 	}
 	op.open(urgent)
 	line.add(op)
+	line.met = line.met || known == AfterConflict
 	t.arrivals.Add(1)
 	if !line.busy {
 		t.list(line)
