@@ -113,7 +113,7 @@ func TestChoicesDoNotDependOnProcesses(t *testing.T) {
 	require.NoError(t, err)
 	a, b := alone.Cells[0], together.Cells[0]
 	require.Equal(t, a.Collision.Predicted, b.Collision.Predicted)
-	require.InDelta(t, a.Collision.Measured, b.Collision.Measured, 0.05)
+	require.InDelta(t, a.Collision.Measured, b.Collision.Measured, 0.2) // of some hundred draws
 	require.Nil(t, a.Reps[0].Shares)
 	require.Len(t, b.Reps[0].Shares, 4)
 }

@@ -81,7 +81,11 @@ func (l *Line[K]) PutBack(ops []*Ticket) {
 }
 
 // Detach keeps the line beyond the end of the round, until Release.
-func (l *Line[K]) Detach() { l.round = nil }
+func (l *Line[K]) Detach() {
+	l.table.mu.Lock()
+	l.round = nil
+	l.table.mu.Unlock()
+}
 
 // Release gives a detached line back to its table, which hands it out again when
 // operations wait. It may be called from any goroutine, after the round or before
