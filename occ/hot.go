@@ -13,6 +13,7 @@ import (
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/hotkey"
 	"github.com/occkit/occkit/occ/observe"
+	"github.com/occkit/occkit/occ/retry"
 )
 
 // hot runs Mutate for keys that many callers of this process want at once.
@@ -142,29 +143,64 @@ func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx,
 
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
+// run runs a Mutate by itself or in the queue.
+func (h *hot[T, K]) run(ctx context.Context, key K, change func(*T) error) (none T, err error) {
+	outer, err := h.outer(key)
+	if err != nil {
+		return none, err
+	}
+	a := h.c.db.opts.Retry.Start()
+	watch := h.c.watch("mutate", key, &a)
+	if outer != nil {
+		if outer.locked { // a connection is held meanwhile, and may be the pool's only one
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, h.c.db.opts.CommitTimeout)
+			defer cancel()
+		}
+		return h.alone(ctx, key, change, &a, watch, nil)
+	}
+	row, queued, err := h.mutate(ctx, key, change, hotkey.Alone, watch)
+	if queued {
+		return row, err
+	}
+	defer h.table.Done(key)
+	return h.alone(ctx, key, change, &a, watch, func() (T, error) {
+		row, _, err := h.mutate(ctx, key, change, hotkey.AfterConflict, watch)
+		return row, err
+	})
+}
+
+// alone runs a Mutate by itself. After a conflict conflicted goes on, unless it is
+// nil.
+func (h *hot[T, K]) alone(ctx context.Context, key K, change func(*T) error, a *retry.Attempts, w *watch, conflicted func() (T, error)) (T, error) {
+	m := h.c.mutation(key, change)
+	defer h.c.give(m.b)
+	return m.run(ctx, a, w, conflicted)
+}
+
 // mutate queues for the key, if it should. Queued is false when the Mutate is to
 // run by itself; known is why it is not to, if that is known. Watch reports events,
 // and may be nil.
-func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, known hotkey.Why, w *watch) (row T, err error, queued bool) {
+func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, known hotkey.Why, w *watch) (row T, queued bool, err error) {
 	op := h.spare.Get().(*hotOp[T])
 	op.change, op.ticket.Op = change, op
 	why, err := h.table.Enter(key, &op.ticket, isUrgent(ctx), known)
 	if why == hotkey.Alone {
 		op.change = nil
 		h.spare.Put(op)
-		return row, nil, false
+		return row, false, nil
 	}
 	w.event(ctx, observe.Queued, why.String(), nil)
 	s := h.c.subject("mutate", key)
 	if err != nil {
 		err = &OpError{Subject: s, Kind: ErrOverloaded, Err: err}
 		w.attempt(ctx, err)
-		return row, err, true
+		return row, true, err
 	}
 	if err = h.table.Wait(ctx, key, &op.ticket); err != nil {
 		err = &OpError{Subject: s, Err: fmt.Errorf("left the queue: %w", context.Cause(ctx))}
 		w.attempt(ctx, err)
-		return row, err, true
+		return row, true, err
 	}
 	h.report(ctx, op, w)
 	switch {
@@ -173,10 +209,10 @@ func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, kn
 	case op.exited:
 		runtime.Goexit()
 	case op.err != nil:
-		return row, op.err, true
+		return row, true, op.err
 	}
 	h.c.rungs[op.rung].Add(1)
-	return op.row, nil, true
+	return op.row, true, nil
 }
 
 // report tells the observer what happened in the queue.
@@ -194,16 +230,18 @@ func (h *hot[T, K]) report(ctx context.Context, op *hotOp[T], w *watch) {
 		w.attempts.Skip()
 		w.retried(ctx, f.err, nil)
 	}
-	w.rung = op.rung
-	w.attempt(ctx, op.err)
+	if w.rung = op.rung; !op.broke() {
+		w.attempt(ctx, op.err)
+	}
 }
 
-// nested tells whether the function of another Mutate calls. It does not queue, and
-// may not be about the same row, for which it would wait for ever.
-func (h *hot[T, K]) nested(key K) (bool, error) {
+// outer returns the sweep whose function calls Mutate for a key; nil for most. Such
+// a call does not queue, and may not be about the same row, for which it would wait
+// for ever.
+func (h *hot[T, K]) outer(key K) (*sweep[T, K], error) {
 	s, ok := h.appliers.current().(*sweep[T, K])
 	if ok && s.batches[s.at].line.Key == key {
-		return true, &OpError{Subject: h.c.subject("mutate", key), Kind: ErrUsage, Err: errNested}
+		return s, &OpError{Subject: h.c.subject("mutate", key), Kind: ErrUsage, Err: errNested}
 	}
-	return ok, nil
+	return s, nil
 }

@@ -13,12 +13,7 @@ import (
 // detach goes on with a line by itself, in locked rounds: after a failed attempt f
 // as soon as the retry policy allows, and for so many operations one at a time.
 func (h *hot[T, K]) detach(l *hotkey.Line[K], f failure, singly int) {
-	a := h.c.db.opts.Retry.Start()
-	l.Detach()
-	go func() {
-		defer l.Release()
-		h.insist(l, f, singly, &a)
-	}()
+	h.detachAfter(l, h.c.db.opts.Retry.Start(), f, singly)
 }
 
 // detachConflicted goes on with a line where an operation waits that has made an
@@ -27,10 +22,14 @@ func (h *hot[T, K]) detachConflicted(l *hotkey.Line[K]) {
 	a := h.c.db.opts.Retry.Start()
 	a.Skip()
 	l.State = nil
+	h.detachAfter(l, a, failure{}, 0)
+}
+
+func (h *hot[T, K]) detachAfter(l *hotkey.Line[K], a retry.Attempts, f failure, singly int) {
 	l.Detach()
 	go func() {
 		defer l.Release()
-		h.insist(l, failure{}, 0, &a)
+		h.insist(l, f, singly, &a)
 	}()
 }
 
@@ -50,8 +49,9 @@ func (h *hot[T, K]) insist(l *hotkey.Line[K], f failure, singly int, a *retry.At
 		f = h.guardedRound(b, limit, f.outcome == dialects.Down)
 		switch {
 		case f.outcome == dialects.Refused && f.err != nil: // whose fault is it?
+			singly = len(b.ops)
 			h.again(b, f)
-			f, singly = failure{}, len(b.ops)
+			f = failure{}
 		case f.err != nil:
 			h.again(b, f)
 		default:
@@ -65,7 +65,7 @@ func (h *hot[T, K]) insist(l *hotkey.Line[K], f failure, singly int, a *retry.At
 // guardedRound is lockedRound, in a goroutine where other people's code may panic.
 func (h *hot[T, K]) guardedRound(b *batch[T, K], limit int, afterOutage bool) failure {
 	completed := false
-	defer func() { h.rescue([]*batch[T, K]{b}, &completed) }()
+	defer h.rescue([]*batch[T, K]{b}, &completed)
 	f := h.lockedRound(b, limit, afterOutage)
 	completed = true
 	return f
@@ -79,10 +79,23 @@ func (h *hot[T, K]) giveUp(l *hotkey.Line[K], err error) {
 		n++
 	}
 	l.PutBack(ops[n:])
+	if n > 0 {
+		h.complete(l.Key, err)
+	}
 	for _, t := range ops[:n] {
 		opOf[T](t).err = err
 		t.Finish()
 	}
+}
+
+// complete gives the conflict of exhausted attempts its current row, before anybody
+// else knows of it.
+func (h *hot[T, K]) complete(key K, err error) {
+	m := mutation[T, K]{writing: writing[T, K]{c: h.c, op: "mutate", key: key, b: h.c.take()}}
+	defer h.c.give(m.b)
+	ctx, cancel := h.c.db.detached(context.Background())
+	defer cancel()
+	m.complete(ctx, err)
 }
 
 // lockedRound is a round in a transaction that locks the row first: what it reads

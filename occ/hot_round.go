@@ -23,8 +23,8 @@ func (h *hot[T, K]) work(lines []*hotkey.Line[K]) {
 			unread = append(unread, b)
 		}
 	}
-	all, completed := batches, false
-	defer func() { h.rescue(all, &completed) }()
+	completed := false
+	defer h.rescue(batches, &completed)
 	ctx, cancel := h.c.db.detached(context.Background())
 	defer cancel()
 	if len(unread) > 0 {
@@ -33,10 +33,13 @@ func (h *hot[T, K]) work(lines []*hotkey.Line[K]) {
 	h.apply(batches, false, h.table.Policy().MaxBatch)
 	writes := make([]*batch[T, K], 0, len(batches))
 	for _, b := range batches {
-		if b.last != nil {
+		switch {
+		case b.last != nil:
 			writes = append(writes, b)
-		} else {
+		case len(b.ops) > 0:
 			h.undecided(b)
+		default: // all have left, or there was no time for them
+			b.over = true
 		}
 	}
 	if len(writes) < 2 || !h.writeGroup(ctx, writes) {
@@ -47,8 +50,8 @@ func (h *hot[T, K]) work(lines []*hotkey.Line[K]) {
 	completed = true
 }
 
-// rescue is deferred in goroutines that work for others: when the methods of a
-// row's types or the driver panic there or end the goroutine, the operations of
+// rescue is deferred, by itself, in goroutines that work for others: when the methods
+// of a row's types or the driver panic there or end the goroutine, the operations of
 // batches that are not over end likewise, each in its caller's goroutine.
 func (h *hot[T, K]) rescue(batches []*batch[T, K], completed *bool) {
 	if *completed {
@@ -123,7 +126,8 @@ func (h *hot[T, K]) read(ctx context.Context, batches, unread []*batch[T, K]) []
 		case b.base != nil:
 			able = append(able, b)
 		case f.err != nil && f.outcome != dialects.Refused:
-			b.over = true
+			b.ops = b.line.Take(nil, h.table.Policy().MaxBatch)
+			h.again(b, f)
 			h.detach(b.line, f, 0)
 		default: // not there, or unreadable: a round of its own finds out
 			b.over = true
@@ -187,14 +191,25 @@ func (h *hot[T, K]) readMany(ctx context.Context, unread []*batch[T, K]) failure
 // undecided ends a batch whose functions all failed. They have seen a row that
 // nobody has checked: those that came after it was read run again on a fresh one.
 func (h *hot[T, K]) undecided(b *batch[T, K]) {
-	b.line.State, b.over = nil, true
 	var again []*hotkey.Ticket
+	ended := make([]*hotkey.Ticket, 0, len(b.ops))
 	for _, t := range b.ops {
 		if b.final(t) || opOf[T](t).broke() {
-			t.Finish()
+			ended = append(ended, t)
 		} else {
 			again = append(again, t)
 		}
+	}
+	h.part(b, ended, nil, again)
+}
+
+// part ends some operations of a batch, and lets the others wait again.
+func (h *hot[T, K]) part(b *batch[T, K], ended []*hotkey.Ticket, err error, again []*hotkey.Ticket) {
+	b.line.State = nil
+	b.ops = ended
+	h.finish(b, err)
+	for _, t := range again {
+		opOf[T](t).err = nil // of this attempt
 	}
 	b.line.PutBack(again)
 }
@@ -209,8 +224,9 @@ func (h *hot[T, K]) conclude(b *batch[T, K], f failure) {
 		h.again(b, f)
 		h.detach(b.line, f, 0)
 	case f.outcome == dialects.Refused && len(b.ops) > 1: // whose fault is it?
+		n := len(b.ops)
 		h.again(b, f)
-		h.detach(b.line, failure{}, len(b.ops))
+		h.detach(b.line, failure{}, n)
 	default:
 		h.end(b, f)
 	}
@@ -220,7 +236,6 @@ func (h *hot[T, K]) conclude(b *batch[T, K], f failure) {
 // that failed by themselves were no part of it, but may have seen what it was to
 // write: they run again.
 func (h *hot[T, K]) end(b *batch[T, K], f failure) {
-	b.line.State = nil
 	wrote := make([]*hotkey.Ticket, 0, len(b.ops))
 	var again []*hotkey.Ticket
 	for _, t := range b.ops {
@@ -230,9 +245,7 @@ func (h *hot[T, K]) end(b *batch[T, K], f failure) {
 			again = append(again, t)
 		}
 	}
-	b.ops = wrote
-	h.finish(b, f.err)
-	b.line.PutBack(again)
+	h.part(b, wrote, f.err, again)
 }
 
 // remember keeps the row that was written for the next round.
@@ -263,12 +276,12 @@ func (h *hot[T, K]) finish(b *batch[T, K], err error) {
 // again lets the operations of a batch wait after an attempt that failed. Those
 // whose functions panicked are over.
 func (h *hot[T, K]) again(b *batch[T, K], f failure) {
-	b.line.State, b.over = nil, true
+	var broke []*hotkey.Ticket
 	again := make([]*hotkey.Ticket, 0, len(b.ops))
 	for _, t := range b.ops {
 		op := opOf[T](t)
 		if op.broke() {
-			t.Finish()
+			broke = append(broke, t)
 			continue
 		}
 		op.tries++
@@ -277,5 +290,5 @@ func (h *hot[T, K]) again(b *batch[T, K], f failure) {
 		}
 		again = append(again, t)
 	}
-	b.line.PutBack(again)
+	h.part(b, broke, nil, again)
 }

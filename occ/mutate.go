@@ -8,6 +8,7 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/hotkey"
+	"github.com/occkit/occkit/occ/retry"
 )
 
 // Mutate reads the row of a key, lets change change it, and writes it if nobody
@@ -55,27 +56,26 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 		return r.unitMutate(ctx, key, change)
 	}
 	c := r.core
-	m := mutation[T, K]{writing: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
+	if r.tx == nil && c.hot != nil {
+		return c.hot.run(ctx, key, change)
+	}
+	m := c.mutation(key, change)
 	defer c.give(m.b)
 	if r.tx != nil {
 		return m.joined(ctx, r.tx)
 	}
 	a := c.db.opts.Retry.Start()
-	watch := c.watch(m.op, key, &a)
-	h := c.hot
-	if h != nil {
-		nested, err := h.nested(key)
-		if err != nil {
-			return none, err
-		}
-		if nested {
-			h = nil
-		} else if row, err, queued := h.mutate(ctx, key, change, hotkey.Alone, watch); queued {
-			return row, err
-		} else {
-			defer h.table.Left(key)
-		}
-	}
+	return m.run(ctx, &a, c.watch(m.op, key, &a), nil)
+}
+
+func (c *core[T, K]) mutation(key K, change func(*T) error) mutation[T, K] {
+	return mutation[T, K]{writing: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
+}
+
+// run makes attempts until the outcome is known. After a conflict conflicted goes
+// on, unless it is nil.
+func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watch, conflicted func() (T, error)) (none T, err error) {
+	c := m.c
 	attempt, way := m.attempt, alone
 	if c.db.opts.Contention.Mode == hotkey.Lock {
 		attempt, way = m.underLock, locked
@@ -90,16 +90,15 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 			return *row, nil
 		}
 		m.afterOutage = f.outcome == dialects.Down
-		err := f.after(ctx, &a, before)
+		err := f.after(ctx, a, before)
 		before = f.err
 		watch.retried(ctx, f.err, err)
 		if err != nil {
 			m.complete(ctx, err)
 			return none, err
 		}
-		if h != nil && errors.Is(f.err, ErrConflict) {
-			row, err, _ := h.mutate(ctx, key, change, hotkey.AfterConflict, watch)
-			return row, err
+		if conflicted != nil && errors.Is(f.err, ErrConflict) {
+			return conflicted()
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (w Why) String() string {
 // should run by itself ([Alone]). After a conflict ([AfterConflict] given as known)
 // and under [Gate] and [Combine] it always queues. [ErrFull] means that too many
 // wait already. The caller must [Table.Wait] for an operation that queues, and
-// tell the end of one that runs by itself to [Table.Left].
+// tell the end of one that runs by itself to [Table.Done].
 func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, known Why) (Why, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,8 +117,8 @@ func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, known Why) (Why, error)
 	return known, nil
 }
 
-// Left notes the end of an operation that has run by itself.
-func (t *Table[K]) Left(key K) {
+// Done notes the end of an operation that has run by itself.
+func (t *Table[K]) Done(key K) {
 	t.mu.Lock()
 	delete(t.alone, key)
 	t.mu.Unlock()

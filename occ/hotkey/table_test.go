@@ -256,13 +256,13 @@ func TestAutoFollowsTheLoad(t *testing.T) {
 			return why
 		}
 		require.Equal(t, hotkey.Alone, enter("a"))
-		d.Left("a")
+		d.Done("a")
 		require.Equal(t, hotkey.Alone, enter("a"), "nobody else is there")
 		require.Equal(t, hotkey.Alone, enter("b"), "another key")
 		require.Equal(t, hotkey.HotKey, enter("a"), "the second at the same time")
 		finish((<-d.rounds)[0].Take(nil, 1))
 		d.done <- struct{}{}
-		d.Left("a")
+		d.Done("a")
 		require.Equal(t, hotkey.HotKey, enter("a"), "still hot")
 		l := (<-d.rounds)[0]
 		l.State = 7
@@ -368,7 +368,7 @@ func TestEveryOperationEndsOnce(t *testing.T) {
 						require.NoError(t, err)
 						if why == hotkey.Alone {
 							time.Sleep(time.Microsecond)
-							tb.Left(key)
+							tb.Done(key)
 						} else if err := tb.Wait(ctx, key, o); err != nil && !errors.Is(err, context.Canceled) {
 							t.Error(err)
 						}
