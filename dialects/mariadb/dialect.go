@@ -19,12 +19,13 @@ var (
 	_ dialects.InPlaceWriter  = Dialect{}
 	_ dialects.Beginner       = Dialect{}
 	_ dialects.SessionChecker = Dialect{}
+	_ dialects.SchemaChanger  = Dialect{}
 )
 
 // New returns the dialect of MariaDB.
 func New() Dialect {
 	d := Dialect{mysql.New()}
-	d.Syntax.Name = "mariadb"
+	d.Syntax.Name, d.DDL = "mariadb", ddl
 	// INSERT and DELETE return rows, UPDATE does not.
 	// https://mariadb.com/docs/server/reference/sql-statements/data-manipulation/inserting-loading-data/insertreturning
 	d.Syntax.InsertReturning = true

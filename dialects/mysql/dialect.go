@@ -12,7 +12,11 @@ import (
 )
 
 // Dialect writes MySQL's statements and classifies its errors.
-type Dialect struct{ sqlgen.Generator }
+type Dialect struct {
+	sqlgen.Generator
+	// DDL is how tables are changed.
+	DDL DDL
+}
 
 var (
 	_ dialects.Dialect        = Dialect{}
@@ -22,11 +26,12 @@ var (
 	_ dialects.InPlaceWriter  = Dialect{}
 	_ dialects.Beginner       = Dialect{}
 	_ dialects.SessionChecker = Dialect{}
+	_ dialects.SchemaChanger  = Dialect{}
 )
 
 // New returns the dialect of MySQL.
 func New() Dialect {
-	return Dialect{sqlgen.Generator{Syntax: sqlgen.Syntax{
+	return Dialect{DDL: ddl, Generator: sqlgen.Generator{Syntax: sqlgen.Syntax{
 		Name: "mysql",
 		// Placeholders are counted in 16 bits in the protocol's reply to
 		// COM_STMT_PREPARE. Names have 64 characters of the Basic Multilingual

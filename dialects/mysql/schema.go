@@ -10,61 +10,20 @@ import (
 	"github.com/occkit/occkit/dialects/sqlgen"
 )
 
-var _ dialects.SchemaChanger = Dialect{}
-
-// schema is what MySQL does. It is written from the documentation of 8.0 and 8.4
+// ddl is what MySQL does. It is written from the documentation of 8.0 and 8.4
 // and not run: no server of MySQL could be had. INSTANT and LOCK=NONE exclude
 // each other there. https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl.html
-func (d Dialect) schema() Schema {
-	return Schema{
-		Syntax: d.Syntax, Product: "MySQL", AddColumn: "ADD COLUMN", Instant: ", ALGORITHM=INSTANT",
-		Online: ", ALGORITHM=INPLACE, LOCK=NONE", CreateTrigger: "CREATE TRIGGER", MinWait: 1, Isolation: "transaction_isolation",
-		Versions: "SELECT 'versions', '', CAST(TOTAL_ROW_VERSIONS AS CHAR) FROM information_schema.INNODB_TABLES" +
-			" WHERE NAME = CONCAT(COALESCE(NULLIF(?, ''), DATABASE()), '/', ?)",
-	}
-}
-
-// SchemaFacts returns the queries of everything that SchemaPlan reads.
-func (d Dialect) SchemaFacts(t *dialects.VersionTable) ([]dialects.SchemaQuery, error) {
-	return d.schema().SchemaFacts(t)
+var ddl = DDL{
+	Product: "MySQL", AddColumn: "ADD COLUMN", Instant: ", ALGORITHM=INSTANT",
+	Online: ", ALGORITHM=INPLACE, LOCK=NONE", CreateTrigger: "CREATE TRIGGER", MinWait: 1, Isolation: "transaction_isolation",
+	Versions: "SELECT 'versions', '', CAST(TOTAL_ROW_VERSIONS AS CHAR) FROM information_schema.INNODB_TABLES" +
+		" WHERE NAME = CONCAT(COALESCE(NULLIF(?, ''), DATABASE()), '/', ?)",
 }
 
 // SchemaPlan reads what [Dialect.SchemaFacts] asked for.
 func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (dialects.SchemaPlan, error) {
-	return d.schema().SchemaPlan(t, f)
-}
-
-// SchemaAttempt bounds the wait for the metadata lock.
-func (d Dialect) SchemaAttempt(p *dialects.SchemaPlan, step *dialects.SchemaStep, wait time.Duration) (dialects.SchemaAttempt, error) {
-	return d.schema().SchemaAttempt(p, step, wait)
-}
-
-// SchemaBlockers asks for the transactions that are open.
-func (d Dialect) SchemaBlockers(p *dialects.SchemaPlan) (dialects.SchemaQuery, error) {
-	return d.schema().SchemaBlockers(p)
-}
-
-// SchemaChunk writes the statements of one part of a backfill.
-func (d Dialect) SchemaChunk(p *dialects.SchemaPlan, c dialects.SchemaChunk) (dialects.SchemaChunkSQL, error) {
-	return d.schema().SchemaChunk(p, c)
-}
-
-// SchemaProbe tries the guard.
-func (d Dialect) SchemaProbe(p *dialects.SchemaPlan) (dialects.SchemaProbe, error) {
-	return d.schema().SchemaProbe(p)
-}
-
-// SchemaOwn writes the statements of a table of occkit's own.
-func (d Dialect) SchemaOwn(schema string, t *dialects.OwnTable) (dialects.OwnSQL, error) {
-	return d.schema().SchemaOwn(schema, t)
-}
-
-// SchemaPlan reads what [Schema.SchemaFacts] asked for.
-func (s Schema) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (dialects.SchemaPlan, error) {
-	p := dialects.SchemaPlan{
-		Table: *t, Server: f.Name("server"), Target: f.Value("server"), Exists: f.Has("table"), Rows: -1,
-		Initial: t.Initial, Guard: dialects.GuardMissing, GuardMode: dialects.GuardNone, History: f.Has("history"),
-	}
+	p := sqlgen.NewPlan(t, f)
+	p.Target = f.Value("server")
 	if !p.Exists {
 		var none sqlgen.Findings
 		none.Refuse(true, "no-table", "there is no table "+t.Name, "check the spelling, the letter case and the database")
@@ -72,60 +31,39 @@ func (s Schema) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (di
 		return p, nil
 	}
 	read(&p, f)
-	w, err := s.writer(&p, f)
+	w, err := d.writer(&p, f)
 	if err != nil {
 		return p, err
 	}
 	p.Findings = w.findings()
-	p.Guard, p.GuardMode = w.guard()
-	if sqlgen.Findings(p.Findings).Unfit() {
-		return p, nil
-	}
-	if p.Column != nil && p.Column.Nullable && !f.Has("nulls") {
-		p.Ask = []dialects.SchemaQuery{{Text: fmt.Sprintf(
-			"SELECT 'nulls', '', CASE WHEN EXISTS (SELECT 1 FROM %s WHERE %s IS NULL) THEN 'some' ELSE 'none' END", w.table, w.column)}}
-	}
-	if p.Column != nil {
-		p.Used = w.usage()
-	}
-	p.Steps = w.steps()
-	p.Unguard, p.DropColumn = w.unguard(), w.dropColumn()
+	sqlgen.Complete(&p, w, f.Has("nulls"))
 	return p, nil
 }
 
 // read fills in what the facts say about the table.
 func read(p *dialects.SchemaPlan, f dialects.SchemaFacts) {
 	p.Table.Schema, p.Table.Name = f.Value("table"), f.Name("table")
-	if rows, err := strconv.ParseInt(f.Value("rows"), 10, 64); err == nil {
-		p.Rows = rows
-	}
-	for _, k := range f.All("key") {
-		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
-	}
 	if f.Has("column") {
 		c := dialects.SchemaColumn{Name: f.Name("column"), Type: f.Value("column"), Nullable: f.Name("nullable") == "YES"}
 		if expr := f.Name("default"); !strings.EqualFold(expr, "NULL") {
 			c.Default = expr
 		}
-		if v, ok := sqlgen.IntegerDefault(c.Default); ok {
-			p.Initial = v
-		}
-		p.Column, p.Table.Column = &c, c.Name
+		sqlgen.Found(p, c)
 	}
 }
 
 // SchemaAttempt bounds the wait for the metadata lock by lock_wait_timeout, and
 // keeps other migrators out with a named lock. DDL commits by itself.
-func (s Schema) SchemaAttempt(p *dialects.SchemaPlan, step *dialects.SchemaStep, wait time.Duration) (dialects.SchemaAttempt, error) {
+func (d Dialect) SchemaAttempt(p *dialects.SchemaPlan, step *dialects.SchemaStep, wait time.Duration) (dialects.SchemaAttempt, error) {
 	// The variable counts in seconds. A wait of less is none, where the server has
 	// that: a second would keep others waiting for longer than wait.
-	seconds := max(int64(wait/time.Second), s.MinWait)
+	seconds := max(int64(wait/time.Second), d.DDL.MinWait)
 	if step.Work == dialects.WorkOnline {
 		// The lock is needed again at the end, when the work is done: to give up
 		// there at once would be to begin for ever.
 		seconds = max(seconds, 1)
 	}
-	name := s.Syntax.ObjectName("occkit", "migrations", p.Table.Schema)
+	name := d.Syntax.ObjectName("occkit", "migrations", p.Table.Schema)
 	return dialects.SchemaAttempt{
 		Wait: time.Duration(seconds) * time.Second,
 		Settings: []dialects.SessionSetting{{
@@ -140,28 +78,28 @@ func (s Schema) SchemaAttempt(p *dialects.SchemaPlan, step *dialects.SchemaStep,
 // SchemaChunk writes the statements of one part. READ COMMITTED locks no gaps,
 // and lets go of the rows that have a version already.
 // https://dev.mysql.com/doc/refman/8.4/en/innodb-transaction-isolation-levels.html
-func (s Schema) SchemaChunk(p *dialects.SchemaPlan, c dialects.SchemaChunk) (dialects.SchemaChunkSQL, error) {
-	w, err := s.writer(p, nil)
+func (d Dialect) SchemaChunk(p *dialects.SchemaPlan, c dialects.SchemaChunk) (dialects.SchemaChunkSQL, error) {
+	w, err := d.writer(p, nil)
 	if err != nil {
 		return dialects.SchemaChunkSQL{}, err
 	}
-	out := s.Syntax.Chunk(sqlgen.Keyset{Table: w.table, Key: w.key}, w.column+" = "+w.initial(), w.column+" IS NULL", c)
+	out := d.Syntax.Chunk(sqlgen.Keyset{Table: w.table, Key: w.key}, w.column+" = "+w.initial(), w.column+" IS NULL", c)
 	out.Attempt = dialects.SchemaAttempt{
 		Begin: "START TRANSACTION",
 		Settings: []dialects.SessionSetting{{
 			Read: "SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS CHAR)", Set: "SET SESSION innodb_lock_wait_timeout = 1",
 			Restore: "SET SESSION innodb_lock_wait_timeout = %s",
 		}, {
-			Read: "SELECT @@SESSION." + s.Isolation, Set: "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-			Restore: "SET SESSION " + s.Isolation + " = '%s'",
+			Read: "SELECT @@SESSION." + d.DDL.Isolation, Set: "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+			Restore: "SET SESSION " + d.DDL.Isolation + " = '%s'",
 		}},
 	}
 	return out, nil
 }
 
 // SchemaProbe tries the guard.
-func (s Schema) SchemaProbe(p *dialects.SchemaPlan) (dialects.SchemaProbe, error) {
-	w, err := s.writer(p, nil)
+func (d Dialect) SchemaProbe(p *dialects.SchemaPlan) (dialects.SchemaProbe, error) {
+	w, err := d.writer(p, nil)
 	if err != nil {
 		return dialects.SchemaProbe{}, err
 	}
@@ -169,15 +107,15 @@ func (s Schema) SchemaProbe(p *dialects.SchemaPlan) (dialects.SchemaProbe, error
 	if w.token() {
 		jump, regress = "UUID()", ""
 	}
-	probe := s.Syntax.Probe(sqlgen.Keyset{Table: w.table, Key: w.key}, w.column, jump, regress)
+	probe := d.Syntax.Probe(sqlgen.Keyset{Table: w.table, Key: w.key}, w.column, jump, regress)
 	probe.Read = strings.Replace(probe.Read, "SELECT "+w.column, "SELECT CAST("+w.column+" AS CHAR)", 1)
 	probe.Begin = "START TRANSACTION"
 	return probe, nil
 }
 
 // SchemaOwn writes the statements of a table of occkit's own.
-func (s Schema) SchemaOwn(schema string, t *dialects.OwnTable) (dialects.OwnSQL, error) {
-	return s.Syntax.Own(schema, t, sqlgen.OwnTypes{
+func (d Dialect) SchemaOwn(schema string, t *dialects.OwnTable) (dialects.OwnSQL, error) {
+	return d.Syntax.Own(schema, t, sqlgen.OwnTypes{
 		Int: "BIGINT", LongText: "MEDIUMTEXT", Text: "VARCHAR(%d)", Suffix: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
 	})
 }
@@ -188,7 +126,7 @@ func literal(text string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, "/"), "'", "''") + "'"
 }
 
-func (w *writer) usage() dialects.SchemaQuery {
+func (w *writer) Usage() dialects.SchemaQuery {
 	greatest := fmt.Sprintf("CAST(MAX(%s) AS CHAR)", w.column)
 	initial := strconv.FormatInt(w.p.Initial, 10)
 	if w.token() {
@@ -200,13 +138,8 @@ func (w *writer) usage() dialects.SchemaQuery {
 }
 
 // SchemaFile bounds the waits of a file, which cannot try again.
-func (s Schema) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {
+func (d Dialect) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {
 	return dialects.SchemaFile{
 		Before: []string{"SET SESSION lock_wait_timeout = 1"}, After: []string{"SET SESSION lock_wait_timeout = DEFAULT"}, Delimiter: true,
 	}, nil
-}
-
-// SchemaFile bounds the waits of a file.
-func (d Dialect) SchemaFile(p *dialects.SchemaPlan, work dialects.SchemaWork) (dialects.SchemaFile, error) {
-	return d.schema().SchemaFile(p, work)
 }

@@ -2,14 +2,10 @@ package mysql
 
 import (
 	"github.com/occkit/occkit/dialects"
-	"github.com/occkit/occkit/dialects/sqlgen"
 )
 
-// Schema is the family's ability to change schemas, with what differs between
-// its members. Its methods are those of [dialects.SchemaChanger].
-type Schema struct {
-	// Syntax is the dialect's.
-	Syntax sqlgen.Syntax
+// DDL is how the members of the family differ in changing tables.
+type DDL struct {
 	// Product is the server's name.
 	Product string
 	// AddColumn begins a clause that adds a column. Exists says that it does
@@ -36,18 +32,18 @@ type Schema struct {
 // SchemaFacts returns the queries of everything that SchemaPlan reads. They are
 // many: in a UNION the character sets of the catalog's tables would have to
 // agree.
-func (s Schema) SchemaFacts(t *dialects.VersionTable) ([]dialects.SchemaQuery, error) {
-	if _, err := s.Syntax.QuoteTable(t.Schema, t.Name); err != nil {
+func (d Dialect) SchemaFacts(t *dialects.VersionTable) ([]dialects.SchemaQuery, error) {
+	if _, err := d.Syntax.QuoteTable(t.Schema, t.Name); err != nil {
 		return nil, err
 	}
-	if _, err := s.Syntax.Quote(t.Column); err != nil {
+	if _, err := d.Syntax.Quote(t.Column); err != nil {
 		return nil, err
 	}
 	const in = "TABLE_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND TABLE_NAME = ?"
 	const column = " AND LOWER(COLUMN_NAME) = LOWER(?)"
 	table, col := []any{t.Schema, t.Name}, []any{t.Schema, t.Name, t.Column}
 	queries := []dialects.SchemaQuery{
-		{Text: "SELECT 'server', VERSION(), CONCAT('" + s.Product + " ', VERSION(), ', database ', COALESCE(DATABASE(), ''), ' on ', @@hostname, ':', @@port, ' as ', CURRENT_USER())"},
+		{Text: "SELECT 'server', VERSION(), CONCAT('" + d.DDL.Product + " ', VERSION(), ', database ', COALESCE(DATABASE(), ''), ' on ', @@hostname, ':', @@port, ' as ', CURRENT_USER())"},
 		{Text: "SELECT 'binlog', CAST(@@log_bin AS CHAR), CAST(@@log_bin_trust_function_creators AS CHAR)"},
 		{Text: "SELECT 'table', TABLE_NAME, TABLE_SCHEMA FROM information_schema.TABLES WHERE " + in, Args: table},
 		{Text: "SELECT 'kind', TABLE_TYPE, COALESCE(ENGINE, '') FROM information_schema.TABLES WHERE " + in, Args: table},
@@ -65,8 +61,8 @@ func (s Schema) SchemaFacts(t *dialects.VersionTable) ([]dialects.SchemaQuery, e
 			" WHERE EVENT_OBJECT_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND EVENT_OBJECT_TABLE = ?", Args: table},
 		{Text: "SELECT 'history', TABLE_NAME, '' FROM information_schema.TABLES WHERE " + in, Args: []any{t.Schema, t.History}},
 	}
-	if s.Versions != "" {
-		queries = append(queries, dialects.SchemaQuery{Text: s.Versions, Args: table})
+	if d.DDL.Versions != "" {
+		queries = append(queries, dialects.SchemaQuery{Text: d.DDL.Versions, Args: table})
 	}
 	return append(queries, privileges(t)...), nil
 }
@@ -95,6 +91,6 @@ WHERE t.trx_mysql_thread_id <> CONNECTION_ID() AND t.trx_started < NOW() - INTER
 
 // SchemaBlockers asks for the transactions that are open. It needs the privilege
 // PROCESS.
-func (Schema) SchemaBlockers(*dialects.SchemaPlan) (dialects.SchemaQuery, error) {
+func (Dialect) SchemaBlockers(*dialects.SchemaPlan) (dialects.SchemaQuery, error) {
 	return dialects.SchemaQuery{Text: blockers}, nil
 }

@@ -16,7 +16,7 @@ const GuardNumber = 31001
 
 // writer writes the steps of one table.
 type writer struct {
-	s   Schema
+	ddl DDL
 	p   *dialects.SchemaPlan
 	f   dialects.SchemaFacts
 	key []string // quoted
@@ -25,12 +25,15 @@ type writer struct {
 	name                   string // the trigger's, unquoted
 }
 
-func (s Schema) writer(p *dialects.SchemaPlan, f dialects.SchemaFacts) (*writer, error) {
-	w := &writer{s: s, p: p, f: f, name: s.Syntax.ObjectName(p.Table.Name, "occkit", p.Table.Column, "v1")}
+// Table returns the names.
+func (w *writer) Table() (table, column string) { return w.table, w.column }
+
+func (d Dialect) writer(p *dialects.SchemaPlan, f dialects.SchemaFacts) (*writer, error) {
+	w := &writer{ddl: d.DDL, p: p, f: f, name: d.Syntax.ObjectName(p.Table.Name, "occkit", p.Table.Column, "v1")}
 	var err error
 	quote := func(schema, name string) (quoted string) {
 		if err == nil {
-			quoted, err = s.Syntax.QuoteTable(schema, name)
+			quoted, err = d.Syntax.QuoteTable(schema, name)
 		}
 		return quoted
 	}
@@ -56,9 +59,9 @@ func (w *writer) initial() string {
 }
 
 func (w *writer) alter(id, observe string, work dialects.SchemaWork, done bool, undo, clause string) dialects.SchemaStep {
-	end := w.s.Instant
+	end := w.ddl.Instant
 	if work == dialects.WorkOnline {
-		end = w.s.Online
+		end = w.ddl.Online
 	}
 	s := dialects.SchemaStep{
 		ID: id, SQL: []string{"ALTER TABLE " + w.table + " " + clause + end}, Lock: dialects.LockAll,
@@ -70,10 +73,10 @@ func (w *writer) alter(id, observe string, work dialects.SchemaWork, done bool, 
 	return s
 }
 
-func (w *writer) steps() []dialects.SchemaStep {
+func (w *writer) Steps() []dialects.SchemaStep {
 	steps := w.columnSteps()
 	if w.p.Table.Guard == dialects.GuardNone {
-		return append(steps, w.unguard()...)
+		return append(steps, w.Unguard()...)
 	}
 	return append(steps, w.guardStep())
 }
@@ -90,9 +93,9 @@ func (w *writer) columnSteps() []dialects.SchemaStep {
 	if w.p.Table.Invisible {
 		invisible = " INVISIBLE"
 	}
-	add := w.alter("add-column", "information_schema.COLUMNS has the column", dialects.WorkInstant, c != nil, "DROP COLUMN "+w.column+w.s.Instant,
-		fmt.Sprintf("%s %s %s NOT NULL%s DEFAULT %s", w.s.AddColumn, w.column, typ, invisible, w.initial()))
-	if !w.s.Exists {
+	add := w.alter("add-column", "information_schema.COLUMNS has the column", dialects.WorkInstant, c != nil, "DROP COLUMN "+w.column+w.ddl.Instant,
+		fmt.Sprintf("%s %s %s NOT NULL%s DEFAULT %s", w.ddl.AddColumn, w.column, typ, invisible, w.initial()))
+	if !w.ddl.Exists {
 		add.File = w.unlessThere(add.SQL[0])
 	}
 	steps := []dialects.SchemaStep{add}
@@ -165,15 +168,15 @@ func (w *writer) body(m dialects.GuardMode) string {
 }
 
 func (w *writer) guardStep() dialects.SchemaStep {
-	state, mode := w.guard()
-	create := fmt.Sprintf("%s %s BEFORE UPDATE ON %s FOR EACH ROW\n%s", w.s.CreateTrigger, w.trigger, w.table, w.body(w.p.Table.Guard))
+	state, mode := w.Guard()
+	create := fmt.Sprintf("%s %s BEFORE UPDATE ON %s FOR EACH ROW\n%s", w.ddl.CreateTrigger, w.trigger, w.table, w.body(w.p.Table.Guard))
 	drop := "DROP TRIGGER IF EXISTS " + w.trigger
 	step := dialects.SchemaStep{
 		ID: "trigger", SQL: []string{create}, Lock: dialects.LockAll, LockName: "metadata lock", Work: dialects.WorkInstant,
 		Observe: "information_schema.TRIGGERS has the trigger with this text", Undo: []string{drop},
 		Done: state == dialects.GuardOK && mode == w.p.Table.Guard,
 	}
-	if !w.s.Replace {
+	if !w.ddl.Replace {
 		step.File = []string{drop, create}
 		if w.f.Has("trigger") && state != dialects.GuardMissing {
 			step.SQL = step.File
@@ -182,8 +185,8 @@ func (w *writer) guardStep() dialects.SchemaStep {
 	return step
 }
 
-// guard compares the trigger with what it should be.
-func (w *writer) guard() (dialects.GuardState, dialects.GuardMode) {
+// Guard compares the trigger with what it should be.
+func (w *writer) Guard() (dialects.GuardState, dialects.GuardMode) {
 	for _, f := range w.f.All("trigger") {
 		if !strings.EqualFold(f.Name, w.name) {
 			continue
@@ -198,9 +201,9 @@ func (w *writer) guard() (dialects.GuardState, dialects.GuardMode) {
 	return dialects.GuardMissing, dialects.GuardNone
 }
 
-// unguard removes the trigger: before the column, or every UPDATE would fail.
-func (w *writer) unguard() []dialects.SchemaStep {
-	if state, _ := w.guard(); state == dialects.GuardMissing {
+// Unguard removes the trigger: before the column, or every UPDATE would fail.
+func (w *writer) Unguard() []dialects.SchemaStep {
+	if state, _ := w.Guard(); state == dialects.GuardMissing {
 		return nil
 	}
 	return []dialects.SchemaStep{{
@@ -209,7 +212,7 @@ func (w *writer) unguard() []dialects.SchemaStep {
 	}}
 }
 
-func (w *writer) dropColumn() []dialects.SchemaStep {
+func (w *writer) DropColumn() []dialects.SchemaStep {
 	if w.p.Column == nil {
 		return nil
 	}

@@ -14,11 +14,8 @@ var _ dialects.SchemaChanger = Dialect{}
 
 // SchemaPlan reads what [Dialect.SchemaFacts] asked for.
 func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (dialects.SchemaPlan, error) {
-	p := dialects.SchemaPlan{
-		Table: *t, Server: f.Name("server"), Target: f.Value("target"), Exists: f.Has("table"), Rows: -1,
-		Initial: t.Initial, Guard: dialects.GuardMissing, GuardMode: dialects.GuardNone, History: f.Has("history"),
-		Details: map[string]string{"deadlock_timeout": f.Value("deadlock")},
-	}
+	p := sqlgen.NewPlan(t, f)
+	p.Details = map[string]string{"deadlock_timeout": f.Value("deadlock")}
 	if !p.Exists {
 		p.Findings = missing(t)
 		return p, nil
@@ -29,38 +26,17 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 	if err != nil {
 		return p, err
 	}
-	p.Guard, p.GuardMode = w.guard()
-	if sqlgen.Findings(p.Findings).Unfit() {
-		return p, nil
-	}
-	if p.Column != nil && p.Column.Nullable && f.Value("check") != "valid" && !f.Has("nulls") {
-		p.Ask = []dialects.SchemaQuery{{Text: fmt.Sprintf(
-			"SELECT 'nulls', '', CASE WHEN EXISTS (SELECT 1 FROM %s WHERE %s IS NULL) THEN 'some' ELSE 'none' END", w.table, w.column)}}
-	}
-	if p.Column != nil {
-		p.Used = w.usage()
-	}
-	p.Steps = w.steps()
-	p.Unguard, p.DropColumn = w.unguard(), w.dropColumn()
+	sqlgen.Complete(&p, w, f.Has("nulls") || f.Value("check") == "valid")
 	return p, nil
 }
 
 // read fills in what the facts say about the table.
 func read(p *dialects.SchemaPlan, f dialects.SchemaFacts) {
 	p.Table.Schema, p.Table.Name = f.Value("table"), f.Name("table")
-	if rows, err := strconv.ParseInt(f.Value("rows"), 10, 64); err == nil {
-		p.Rows = rows
-	}
-	for _, k := range f.All("key") {
-		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
-	}
 	if f.Has("column") {
-		p.Column = &dialects.SchemaColumn{
+		sqlgen.Found(p, dialects.SchemaColumn{
 			Name: p.Table.Column, Type: f.Name("column"), Nullable: f.Value("column") != "not null", Default: f.Value("default"),
-		}
-		if v, ok := sqlgen.IntegerDefault(p.Column.Default); ok {
-			p.Initial = v
-		}
+		})
 	}
 }
 
@@ -73,6 +49,9 @@ type writer struct {
 	schema, table, column, trigger, check string
 	functions                             map[dialects.GuardMode]string
 }
+
+// Table returns the names.
+func (w *writer) Table() (table, column string) { return w.table, w.column }
 
 func (d Dialect) writer(p *dialects.SchemaPlan, f dialects.SchemaFacts) (*writer, error) {
 	w := &writer{p: p, f: f, names: d.names(&p.Table), functions: map[dialects.GuardMode]string{}}
@@ -111,7 +90,7 @@ func (w *writer) alter(format string, args ...any) string {
 	return "ALTER TABLE " + w.table + " " + fmt.Sprintf(format, args...)
 }
 
-func (w *writer) steps() []dialects.SchemaStep {
+func (w *writer) Steps() []dialects.SchemaStep {
 	c := w.p.Column
 	var steps []dialects.SchemaStep
 	if c != nil && c.Nullable || w.f.Has("check") {
@@ -120,7 +99,7 @@ func (w *writer) steps() []dialects.SchemaStep {
 		steps = w.fresh()
 	}
 	if w.p.Table.Guard == dialects.GuardNone {
-		return append(steps, w.unguard()...)
+		return append(steps, w.Unguard()...)
 	}
 	return append(steps, w.guardSteps()...)
 }
@@ -212,7 +191,7 @@ func isToken(typ string) bool {
 	return slices.Contains([]string{"uuid", "text", "bytea"}, typ) || strings.HasPrefix(typ, "character varying") && (n == 0 || n >= sqlgen.TokenLength)
 }
 
-func (w *writer) usage() dialects.SchemaQuery {
+func (w *writer) Usage() dialects.SchemaQuery {
 	greatest := fmt.Sprintf("CAST(MAX(%s) AS text)", w.column)
 	initial := strconv.FormatInt(w.p.Initial, 10)
 	if w.p.Table.Kind == dialects.Token {

@@ -72,7 +72,7 @@ func (w *writer) guardSteps() []dialects.SchemaStep {
 	if w.used(m) == "" {
 		function.Undo = []string{"DROP FUNCTION IF EXISTS " + name + "()"}
 	}
-	state, mode := w.guard()
+	state, mode := w.Guard()
 	drop := fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", w.trigger, w.table)
 	trigger := dialects.SchemaStep{
 		ID: "trigger", Lock: dialects.LockAll, LockName: "ACCESS EXCLUSIVE", Work: dialects.WorkInstant,
@@ -102,10 +102,10 @@ func (w *writer) of(kind string, m dialects.GuardMode) string {
 	return ""
 }
 
-// guard compares the trigger with what it should be. What counts is its
+// Guard compares the trigger with what it should be. What counts is its
 // enabling, its kind, its function and its condition: the catalog writes the
 // rest in its own way.
-func (w *writer) guard() (dialects.GuardState, dialects.GuardMode) {
+func (w *writer) Guard() (dialects.GuardState, dialects.GuardMode) {
 	if !w.f.Has("trigger") {
 		return dialects.GuardMissing, dialects.GuardNone
 	}
@@ -141,9 +141,9 @@ func squeeze(condition string) string {
 	return strings.ReplaceAll(sqlgen.Squeeze(condition), "::text", "")
 }
 
-// unguard removes the trigger, the functions that no other table uses, and the
+// Unguard removes the trigger, the functions that no other table uses, and the
 // constraint of a backfill that was given up.
-func (w *writer) unguard() []dialects.SchemaStep {
+func (w *writer) Unguard() []dialects.SchemaStep {
 	var steps []dialects.SchemaStep
 	if w.f.Has("trigger") {
 		steps = append(steps, w.exclusive("drop-trigger", "pg_trigger has no such trigger", false, nil,
@@ -162,7 +162,7 @@ func (w *writer) unguard() []dialects.SchemaStep {
 	return steps
 }
 
-func (w *writer) dropColumn() []dialects.SchemaStep {
+func (w *writer) DropColumn() []dialects.SchemaStep {
 	var steps []dialects.SchemaStep
 	if w.f.Has("check") {
 		steps = append(steps, w.exclusive("drop-check", "pg_constraint has no such constraint", false, nil,

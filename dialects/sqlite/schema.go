@@ -45,10 +45,7 @@ func (d Dialect) SchemaFacts(t *dialects.VersionTable) ([]dialects.SchemaQuery, 
 
 // SchemaPlan reads what [Dialect.SchemaFacts] asked for.
 func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (dialects.SchemaPlan, error) {
-	p := dialects.SchemaPlan{
-		Table: *t, Server: f.Name("server"), Target: f.Value("target"), Exists: f.Has("table"), Rows: -1,
-		Initial: t.Initial, Guard: dialects.GuardMissing, GuardMode: dialects.GuardNone, History: f.Has("history"),
-	}
+	p := sqlgen.NewPlan(t, f)
 	var found sqlgen.Findings
 	found.Refuse(t.Schema != "" && t.Schema != "main", "schema", "the schema "+t.Schema+" is not main", "open its file by itself")
 	found.Refuse(!p.Exists, "no-table", "there is no table "+t.Name, "check the spelling and the file")
@@ -62,34 +59,17 @@ func (d Dialect) SchemaPlan(t *dialects.VersionTable, f dialects.SchemaFacts) (d
 		return p, err
 	}
 	p.Findings = w.findings()
-	p.Guard, p.GuardMode = w.guard()
-	if sqlgen.Findings(p.Findings).Unfit() {
-		return p, nil
-	}
-	if p.Column != nil && p.Column.Nullable && !f.Has("nulls") {
-		p.Ask = []dialects.SchemaQuery{{Text: fmt.Sprintf(
-			"SELECT 'nulls', '', CASE WHEN EXISTS (SELECT 1 FROM %s WHERE %s IS NULL) THEN 'some' ELSE 'none' END", w.table, w.column)}}
-	}
-	if p.Column != nil {
-		p.Used = w.usage()
-	}
-	p.Steps = w.steps()
-	p.Unguard, p.DropColumn = w.unguard(), w.dropColumn()
+	sqlgen.Complete(&p, w, f.Has("nulls"))
 	return p, nil
 }
 
 // read fills in what the facts say about the table.
 func read(p *dialects.SchemaPlan, f dialects.SchemaFacts) {
 	p.Table.Schema, p.Table.Name = "main", f.Name("table")
-	for _, k := range f.All("key") {
-		p.Key = append(p.Key, dialects.SchemaColumn{Name: k.Name, Type: k.Value})
-	}
 	if f.Has("column") {
-		p.Table.Column = f.Name("column")
-		p.Column = &dialects.SchemaColumn{Name: f.Name("column"), Type: f.Value("column"), Nullable: !f.Has("not null"), Default: f.Value("default")}
-		if v, ok := sqlgen.IntegerDefault(p.Column.Default); ok {
-			p.Initial = v
-		}
+		sqlgen.Found(p, dialects.SchemaColumn{
+			Name: f.Name("column"), Type: f.Value("column"), Nullable: !f.Has("not null"), Default: f.Value("default"),
+		})
 	}
 }
 
@@ -103,6 +83,9 @@ type writer struct {
 	quote         func(string) string
 	object        func(kind string) string
 }
+
+// Table returns the names.
+func (w *writer) Table() (table, column string) { return w.table, w.column }
 
 func (d Dialect) writer(p *dialects.SchemaPlan, f dialects.SchemaFacts) (*writer, error) {
 	w := &writer{p: p, f: f}
@@ -143,10 +126,10 @@ func (w *writer) initial() string {
 	return strconv.FormatInt(w.p.Initial, 10)
 }
 
-// steps: SQLite can neither give a column a default later nor, before 3.53, make
+// Steps: SQLite can neither give a column a default later nor, before 3.53, make
 // it NOT NULL. A column that may be NULL stays so, and a trigger fills it.
 // https://www.sqlite.org/lang_altertable.html
-func (w *writer) steps() []dialects.SchemaStep {
+func (w *writer) Steps() []dialects.SchemaStep {
 	var steps []dialects.SchemaStep
 	c := w.p.Column
 	if c == nil || !c.Nullable {
@@ -229,7 +212,7 @@ func (d Dialect) SchemaOwn(_ string, t *dialects.OwnTable) (dialects.OwnSQL, err
 	return d.Syntax.Own("", t, sqlgen.OwnTypes{Int: "INTEGER", LongText: "TEXT", Text: "TEXT"})
 }
 
-func (w *writer) usage() dialects.SchemaQuery {
+func (w *writer) Usage() dialects.SchemaQuery {
 	greatest := fmt.Sprintf("CAST(MAX(%s) AS TEXT)", w.column)
 	initial := strconv.FormatInt(w.p.Initial, 10)
 	if w.token() {

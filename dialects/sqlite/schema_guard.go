@@ -146,7 +146,7 @@ func (w *writer) unwanted() []dialects.SchemaStep {
 	return steps
 }
 
-func (w *writer) unguard() []dialects.SchemaStep {
+func (w *writer) Unguard() []dialects.SchemaStep {
 	var steps []dialects.SchemaStep
 	for _, kind := range []string{"bump", "guard", "strict"} {
 		if _, ok := w.present(kind); ok {
@@ -156,7 +156,7 @@ func (w *writer) unguard() []dialects.SchemaStep {
 	return steps
 }
 
-func (w *writer) dropColumn() []dialects.SchemaStep {
+func (w *writer) DropColumn() []dialects.SchemaStep {
 	var steps []dialects.SchemaStep
 	if _, ok := w.present("fill"); ok {
 		steps = append(steps, w.step("drop-fill", "sqlite_schema has no such trigger", dialects.WorkInstant, false, nil, w.drop("fill")))
@@ -168,8 +168,8 @@ func (w *writer) dropColumn() []dialects.SchemaStep {
 		fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", w.table, w.column)))
 }
 
-// guard compares the triggers with what they should be.
-func (w *writer) guard() (dialects.GuardState, dialects.GuardMode) {
+// Guard compares the triggers with what they should be.
+func (w *writer) Guard() (dialects.GuardState, dialects.GuardMode) {
 	count := 0
 	mode := dialects.GuardNone
 	for kind, means := range map[string]dialects.GuardMode{"bump": dialects.GuardEnforce, "strict": dialects.GuardStrict} {

@@ -75,7 +75,79 @@ func Archive(d dialects.Dialect, t *dialects.Table) *txtar.Archive {
 		s, err = p.InPlaceCheck(t, in)
 		add("check in place", s, err)
 	}
+	if l, ok := d.(dialects.ShareLocker); ok {
+		write("select for share", l.SelectForShare)
+	}
+	if g, ok := d.(dialects.Guarder); ok {
+		guard := func(name string, of func(*dialects.Table) (dialects.Statement, error)) {
+			s, err := of(t)
+			if err == nil {
+				s, err = g.GuardWrite(t, s)
+			}
+			add(name, s, err)
+		}
+		guard("guard update", d.Update)
+		guard("guard delete", d.Delete)
+		write("guard read", g.GuardRead)
+		write("guard absent", g.GuardAbsent)
+	}
+	if l, ok := d.(dialects.Looper); ok {
+		write("loop update", l.LoopUpdate)
+	}
+	if r, ok := d.(dialects.RowsWriter); ok {
+		two := func(name string, f func(*dialects.Table, int) (dialects.Statement, error)) {
+			s, err := f(t, 2)
+			add(name, s, err)
+		}
+		two("lock rows", r.LockRows)
+		two("update rows", r.UpdateRows)
+		two("delete rows", r.DeleteRows)
+		two("insert rows", r.InsertRows)
+	}
+	if w, ok := d.(dialects.ArrayWriter); ok {
+		for _, form := range arrayWrites {
+			form.write.Types = arrayTypes(t)
+			s, err := w.ArrayWrite(t, form.write)
+			add(form.name, s, err)
+		}
+	}
 	return a
+}
+
+var arrayWrites = []struct {
+	name  string
+	write dialects.ArrayWrite
+}{
+	{"array update", dialects.ArrayWrite{Verb: dialects.BulkUpdate}},
+	{"array update, all", dialects.ArrayWrite{Verb: dialects.BulkUpdate, All: true}},
+	{"array update, sure", dialects.ArrayWrite{Verb: dialects.BulkUpdate, All: true, Sure: true}},
+	{"array update, skip", dialects.ArrayWrite{Verb: dialects.BulkUpdate, Skip: true}},
+	{"array delete", dialects.ArrayWrite{Verb: dialects.BulkDelete}},
+	{"array delete, all", dialects.ArrayWrite{Verb: dialects.BulkDelete, All: true}},
+	{"array delete, sure", dialects.ArrayWrite{Verb: dialects.BulkDelete, All: true, Sure: true}},
+	{"array insert", dialects.ArrayWrite{Verb: dialects.BulkInsert}},
+	{"array insert, all", dialects.ArrayWrite{Verb: dialects.BulkInsert, All: true}},
+}
+
+// arrayTypes is what a catalog could say about the columns.
+func arrayTypes(t *dialects.Table) []string {
+	types := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		switch {
+		case c.Version == dialects.Xmin:
+		case c.Version == dialects.Token:
+			types[i] = "uuid"
+		case c.Version == dialects.Timestamp:
+			types[i] = "timestamp with time zone"
+		case c.JSON:
+			types[i] = "jsonb"
+		case c.Type == integer:
+			types[i] = "bigint"
+		default:
+			types[i] = "text"
+		}
+	}
+	return types
 }
 
 // inPlace changes what can be written, each column by the next operator that fits
