@@ -72,21 +72,18 @@ func (c *core[T, K]) columnTypes(ctx context.Context, q dialects.Querier, d dial
 	if err != nil {
 		return nil, err
 	}
-	rows, err := q.Query(ctx, text, args)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	found := map[string]string{}
-	for rows.Next() {
-		var name, typ string
-		if err := rows.Scan(&name, &typ); err != nil {
-			return nil, &scanError{err}
+	err = fetch(ctx, q, text, args, func(rows dialects.Rows) error {
+		for rows.Next() {
+			var name, typ string
+			if err := rows.Scan(&name, &typ); err != nil {
+				return err
+			}
+			found[name] = typ
 		}
-		found[name] = typ
-	}
-	rows.Close()
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	types := make([]string, len(c.m.table.Columns))
@@ -155,44 +152,38 @@ func (w *arrays[T, K]) write(ctx context.Context, q dialects.Querier, part []*bu
 
 // confirm writes all rows, or none and fails.
 func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
-	args, err := w.bindArrays(&w.sure, part, true)
+	err := w.send(ctx, q, &w.sure, part, true, func(rows dialects.Rows) error {
+		confirmed := false
+		var number, state int64
+		for rows.Next() {
+			if err := rows.Scan(&number, &state, w.b.returned.Addr().Interface()); err != nil {
+				return err
+			}
+			switch {
+			case number == 0:
+				confirmed = true
+			case number < 1 || number > int64(len(part)):
+				return misnumbered(number, part)
+			default:
+				part[number-1].next.Set(w.b.returned)
+			}
+		}
+		if !confirmed {
+			return errUncounted
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	rows, err := q.Query(ctx, w.sure.Text, args)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	confirmed := false
-	var number, state int64
-	for err == nil && rows.Next() {
-		if err = rows.Scan(&number, &state, w.b.returned.Addr().Interface()); err != nil {
-			break
-		}
-		switch {
-		case number == 0:
-			confirmed = true
-		case number < 1 || number > int64(len(part)):
-			err = fmt.Errorf("the database reported row %d of %d", number, len(part))
-		default:
-			part[number-1].next.Set(w.b.returned)
-		}
-	}
-	rows.Close() // the statement's own error is final only now
-	if dbErr := rows.Err(); dbErr != nil {
-		return dbErr
-	}
-	if err == nil && !confirmed {
-		err = errUncounted
-	}
-	if err != nil {
-		return &scanError{err}
 	}
 	for _, it := range part {
 		it.state = dialects.Written
 	}
 	return nil
+}
+
+func misnumbered[T any, K comparable](number int64, part []*bulkItem[T, K]) error {
+	return fmt.Errorf("the database reported row %d of %d", number, len(part))
 }
 
 // run runs one statement and takes over what it reports.
@@ -201,32 +192,31 @@ func (w *arrays[T, K]) run(ctx context.Context, q dialects.Querier, part []*bulk
 	if all {
 		st = &w.all
 	}
-	args, err := w.bindArrays(st, part, all)
-	if err != nil {
-		return err
-	}
-	rows, err := q.Query(ctx, st.Text, args)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	n := 0
-	if w.verb == dialects.BulkInsert {
+	err := w.send(ctx, q, st, part, all, func(rows dialects.Rows) (err error) {
+		if w.verb != dialects.BulkInsert {
+			return w.read(rows, st, part)
+		}
 		n, err = w.takeInserted(rows, st, part)
-	} else {
-		err = w.read(rows, st, part)
-	}
-	rows.Close() // the statement's own error is final only now
-	if dbErr := rows.Err(); dbErr != nil {
-		return dbErr
-	}
-	if err != nil {
-		return &scanError{err}
-	}
-	if w.verb == dialects.BulkInsert {
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case w.verb == dialects.BulkInsert:
 		return w.judgeInserted(ctx, q, part, n)
+	default:
+		return w.judge(ctx, q, part, all)
 	}
-	return w.judge(ctx, q, part, all)
+}
+
+// send runs a statement for the rows, and lets take take what it returns.
+func (w *arrays[T, K]) send(ctx context.Context, q dialects.Querier, st *dialects.Statement, part []*bulkItem[T, K], counted bool, take func(dialects.Rows) error) error {
+	args, err := w.bindArrays(st, part, counted)
+	if err != nil {
+		return err
+	}
+	return fetch(ctx, q, st.Text, args, take)
 }
 
 // skip takes a column that is of no interest.
@@ -250,7 +240,7 @@ func (w *arrays[T, K]) read(rows dialects.Rows, st *dialects.Statement, part []*
 			return err
 		}
 		if number < 1 || number > int64(len(part)) {
-			return fmt.Errorf("the database reported row %d of %d", number, len(part))
+			return misnumbered(number, part)
 		}
 		it := part[number-1]
 		it.state = state

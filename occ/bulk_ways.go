@@ -3,7 +3,6 @@ package occ
 import (
 	"context"
 	"errors"
-	"reflect"
 	"slices"
 
 	"github.com/occkit/occkit/dialects"
@@ -103,40 +102,17 @@ func bytesOf(args []any) int {
 
 // existing calls found for the rows whose keys exist, with what they are.
 func (b *bulk[T, K]) existing(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K], found func(*bulkItem[T, K], T)) error {
-	multi, ok := b.c.db.dialect.(dialects.MultiReader)
-	if !ok {
-		for _, it := range part {
-			row := new(T)
-			exists, err := b.c.selectRow(ctx, q, b.b, &b.c.sel, it.key, reflect.ValueOf(row).Elem())
-			if err != nil {
-				return err
-			}
-			if exists {
-				found(it, *row)
-			}
-		}
-		return nil
+	keys := make([]K, len(part))
+	for i, it := range part {
+		keys[i] = it.key
 	}
-	for len(part) > 0 {
-		n := b.c.chunk(len(part))
-		st, err := b.c.selectMany(multi, n)
-		if err != nil {
-			return &notSentError{err}
-		}
-		now := part[:min(n, len(part))]
-		part = part[len(now):]
-		keys := make([]K, len(now))
-		for i, it := range now {
-			keys[i] = it.key
-		}
-		rows := make(map[K]T, len(now))
-		if err := b.c.readMany(ctx, q, &st, keys, n, rows); err != nil {
-			return err
-		}
-		for _, it := range now {
-			if row, ok := rows[it.key]; ok {
-				found(it, row)
-			}
+	rows := make(map[K]T, len(keys))
+	if err := b.c.readKeys(ctx, q, keys, rows); err != nil {
+		return err
+	}
+	for _, it := range part {
+		if row, ok := rows[it.key]; ok {
+			found(it, row)
 		}
 	}
 	return nil

@@ -33,7 +33,10 @@ func (h *hot[T, K]) writeGroup(ctx context.Context, batches []*batch[T, K]) bool
 		return true
 	}
 	part, able := h.items(w, batches)
-	if err = h.send(ctx, conn, way, part); err != nil {
+	if len(part) > 0 {
+		err = way.send(ctx, conn, &way.each, part, false, func(rows dialects.Rows) error { return way.read(rows, &way.each, part) })
+	}
+	if err != nil {
 		h.concludeAll(able, w.failure(judged, dialects.Autocommit, err))
 		return true
 	}
@@ -47,31 +50,6 @@ func (h *hot[T, K]) writeGroup(ctx context.Context, batches []*batch[T, K]) bool
 		h.conclude(b, failure{})
 	}
 	return true
-}
-
-// send runs the statement. What was written gets its state and its version.
-func (h *hot[T, K]) send(ctx context.Context, q dialects.Querier, way *arrays[T, K], part []*bulkItem[T, K]) error {
-	if len(part) == 0 {
-		return nil
-	}
-	args, err := way.bindArrays(&way.each, part, false)
-	if err != nil {
-		return err
-	}
-	rows, err := q.Query(ctx, way.each.Text, args)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	err = way.read(rows, &way.each, part)
-	rows.Close() // the statement's own error is final only now
-	if dbErr := rows.Err(); dbErr != nil {
-		return dbErr
-	}
-	if err != nil {
-		return &scanError{err}
-	}
-	return nil
 }
 
 // items binds the rows of batches. Those that cannot be bound are ended.

@@ -2,7 +2,6 @@ package occ
 
 import (
 	"context"
-	"errors"
 	"reflect"
 
 	"github.com/occkit/occkit/dialects"
@@ -177,9 +176,5 @@ func (h *hot[T, K]) missing(ctx context.Context, q dialects.Querier, b *batch[T,
 	b.ops = b.line.Take(b.ops[:0], limit) // before the read that decides about them
 	w := &writing[T, K]{c: h.c, op: "mutate", st: &h.c.update, key: b.line.Key, b: h.c.take()}
 	defer h.c.give(w.b)
-	f, err := w.missing(ctx, q)
-	if err == nil && errors.Is(f.err, ErrGone) {
-		f.err = &OpError{Subject: w.subject(), Kind: ErrNotFound}
-	}
-	return f, err
+	return w.absent(ctx, q)
 }

@@ -161,22 +161,7 @@ func (h *hot[T, K]) readMany(ctx context.Context, unread []*batch[T, K]) failure
 		keys[i] = b.line.Key
 	}
 	rows := make(map[K]T, len(keys))
-	multi := h.c.db.dialect.(dialects.MultiReader) //nolint:forcetypeassert // see newHot
-	err := h.c.readOnce(ctx, false, func(q dialects.Querier) error {
-		for len(keys) > 0 {
-			n := h.c.chunk(len(keys))
-			st, err := h.c.selectMany(multi, n)
-			if err != nil {
-				return &notSentError{err}
-			}
-			part := keys[:min(n, len(keys))]
-			keys = keys[len(part):]
-			if err := h.c.readMany(ctx, q, &st, part, n, rows); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := h.c.readOnce(ctx, false, func(q dialects.Querier) error { return h.c.readKeys(ctx, q, keys, rows) })
 	if err != nil {
 		return h.c.readFailure(context.WithoutCancel(ctx), "mutate", nil, err)
 	}

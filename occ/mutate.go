@@ -160,11 +160,7 @@ func (m *mutation[T, K]) decide(ctx context.Context, q dialects.Querier, row *T)
 		return failure{}, err
 	}
 	if !exists {
-		f, err := m.missing(ctx, q)
-		if err == nil && errors.Is(f.err, ErrGone) {
-			f = m.refuse(ErrNotFound)
-		}
-		return f, err
+		return m.absent(ctx, q)
 	}
 	if err := m.prepare(m.c.version.field.of(m.row)); err != nil {
 		return failure{err, dialects.Refused}, nil //nolint:nilerr // the failure holds it

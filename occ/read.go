@@ -46,31 +46,20 @@ func (r *Repository[T, K]) GetMany(ctx context.Context, keys []K) (map[K]T, erro
 		return r.unitGetMany(ctx, keys)
 	}
 	found := make(map[K]T, len(keys))
-	multi, ok := r.core.db.dialect.(dialects.MultiReader)
-	if !ok {
-		return found, r.getEach(ctx, keys, found)
+	if len(keys) == 0 {
+		return found, nil
 	}
-	for len(keys) > 0 {
-		n := r.core.chunk(len(keys))
-		st, err := r.core.selectMany(multi, n)
-		if errors.Is(err, errors.ErrUnsupported) {
-			return found, r.getEach(ctx, keys, found)
-		}
-		if err != nil {
-			return nil, r.core.usage("get many", "%w", err)
-		}
-		part := keys[:min(n, len(keys))]
-		keys = keys[len(part):]
-		err = r.reading(ctx, "get many", nil, func(q dialects.Querier) error {
-			return r.core.readMany(ctx, q, &st, part, n, found)
-		})
-		if err != nil {
-			return nil, err
-		}
+	err := r.reading(ctx, "get many", nil, func(q dialects.Querier) error {
+		clear(found)
+		return r.core.readKeys(ctx, q, keys, found)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return found, nil
 }
 
+// getEach is for units, which know some of the rows.
 func (r *Repository[T, K]) getEach(ctx context.Context, keys []K, found map[K]T) error {
 	for _, key := range keys {
 		row, err := r.Get(ctx, key)
@@ -97,54 +86,86 @@ func (c *core[T, K]) chunk(keys int) int {
 	return n
 }
 
-func (c *core[T, K]) selectMany(d dialects.MultiReader, n int) (dialects.Statement, error) {
+// selectMany returns the statement that reads n rows; errors.ErrUnsupported where
+// there is none.
+func (c *core[T, K]) selectMany(n int) (st dialects.Statement, err error) {
 	if st, ok := c.many.Load(n); ok {
 		return st.(dialects.Statement), nil
 	}
-	st, err := d.SelectMany(&c.m.table, n)
-	if err == nil {
+	d, ok := c.db.dialect.(dialects.MultiReader)
+	if !ok {
+		return st, errors.ErrUnsupported
+	}
+	if st, err = d.SelectMany(&c.m.table, n); err == nil {
 		c.many.Store(n, st)
 	}
 	return st, err
 }
 
-// readMany binds keys, filling up to n with the last one, and collects rows.
-func (c *core[T, K]) readMany(ctx context.Context, q dialects.Querier, st *dialects.Statement, keys []K, n int, found map[K]T) error {
-	args := make([]any, 0, len(st.Args))
-	var err error
-	for i := range n {
-		if args, err = c.keys.bind(args, keys[min(i, len(keys)-1)]); err != nil {
+// readKeys adds the rows of keys to found: many with one statement, where the
+// dialect has one.
+func (c *core[T, K]) readKeys(ctx context.Context, q dialects.Querier, keys []K, found map[K]T) error {
+	for len(keys) > 0 {
+		n := c.chunk(len(keys))
+		st, err := c.selectMany(n)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return c.readEach(ctx, q, keys, found)
+		}
+		if err != nil {
+			return &notSentError{err}
+		}
+		part := keys[:min(n, len(keys))]
+		keys = keys[len(part):]
+		args := make([]any, 0, len(st.Args))
+		for i := range n { // the last one fills the rest
+			if args, err = c.keys.bind(args, part[min(i, len(part)-1)]); err != nil {
+				return &notSentError{err}
+			}
+		}
+		rows, err := c.collect(ctx, q, &st, args)
+		if err != nil {
 			return err
 		}
+		for i := range rows {
+			found[c.keys.of(reflect.ValueOf(&rows[i]).Elem())] = rows[i]
+		}
 	}
-	rows, err := c.collect(ctx, q, st, args)
-	for i := range rows {
-		found[c.keys.of(reflect.ValueOf(&rows[i]).Elem())] = rows[i]
+	return nil
+}
+
+func (c *core[T, K]) readEach(ctx context.Context, q dialects.Querier, keys []K, found map[K]T) error {
+	b := c.take()
+	defer c.give(b)
+	for _, key := range keys {
+		row := new(T)
+		exists, err := c.selectRow(ctx, q, b, &c.sel, key, reflect.ValueOf(row).Elem())
+		if err != nil {
+			return err
+		}
+		if exists {
+			found[key] = *row
+		}
 	}
-	return err
+	return nil
 }
 
 // collect reads all rows of a query.
-func (c *core[T, K]) collect(ctx context.Context, q dialects.Querier, st *dialects.Statement, args []any) ([]T, error) {
-	res, err := q.Query(ctx, st.Text, args)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Close()
+func (c *core[T, K]) collect(ctx context.Context, q dialects.Querier, st *dialects.Statement, args []any) (found []T, err error) {
 	b := c.take()
 	defer c.give(b)
-	var found []T
-	for res.Next() {
-		row := new(T)
-		b.reset()
-		c.aim(b, st.Returns, reflect.ValueOf(row).Elem())
-		if err := b.scan(res); err != nil {
-			return nil, &scanError{err}
+	err = fetch(ctx, q, st.Text, args, func(rows dialects.Rows) error {
+		for rows.Next() {
+			row := new(T)
+			b.reset()
+			c.aim(b, st.Returns, reflect.ValueOf(row).Elem())
+			if err := b.scan(rows); err != nil {
+				return err
+			}
+			found = append(found, *row)
 		}
-		found = append(found, *row)
-	}
-	res.Close()
-	return found, res.Err()
+		return nil
+	})
+	return found, err
 }
 
 // Find yields the rows that tail selects: the caller's own SQL after the FROM

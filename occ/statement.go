@@ -161,6 +161,25 @@ func (c *core[T, K]) sendRow(ctx context.Context, q dialects.Querier, b *buffers
 	return n, err
 }
 
+// fetch runs a query whose rows take takes. Its errors are about rows that it does
+// not understand.
+func fetch(ctx context.Context, q dialects.Querier, text string, args []any, take func(dialects.Rows) error) error {
+	rows, err := q.Query(ctx, text, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	err = take(rows)
+	rows.Close() // the statement's own error is final only now
+	if dbErr := rows.Err(); dbErr != nil {
+		return dbErr
+	}
+	if err != nil {
+		return &scanError{err}
+	}
+	return nil
+}
+
 // notSentError is an error from before the statement was sent.
 type notSentError struct{ err error }
 
