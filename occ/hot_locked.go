@@ -83,8 +83,8 @@ func (h *hot[T, K]) giveUp(l *hotkey.Line[K], err error) {
 	}
 	for _, t := range ops[:n] {
 		opOf[T](t).err = err
-		t.Finish()
 	}
+	l.Finish(ops[:n])
 }
 
 // complete gives the conflict of exhausted attempts its current row, before anybody

@@ -254,8 +254,8 @@ func (h *hot[T, K]) finish(b *batch[T, K], err error) {
 			op.err = err
 		}
 		op.rung = b.rung
-		t.Finish()
 	}
+	b.line.Finish(b.ops)
 }
 
 // again lets the operations of a batch wait after an attempt that failed. Those

@@ -54,10 +54,24 @@ func (l *Line[K]) Take(taken []*Ticket, n int) []*Ticket {
 		op.taken = true
 	}
 	taken = append(taken, l.waiting[:n]...)
-	l.table.served.Add(int64(n))
 	l.waiting = slices.Delete(l.waiting, 0, n)
 	l.urgent = max(0, l.urgent-n)
 	return taken
+}
+
+// Finish lets the callers of operations go on. Nothing of the operations may be
+// used afterwards.
+func (l *Line[K]) Finish(ops []*Ticket) {
+	t := l.table
+	t.mu.Lock()
+	if r := l.round; r != nil && len(ops) > 0 {
+		r.finished += int64(len(ops))
+		t.gathering = r
+	}
+	t.mu.Unlock()
+	for _, op := range ops {
+		op.finish()
+	}
 }
 
 // PutBack makes operations wait again, before all others and in the order given.
@@ -65,13 +79,12 @@ func (l *Line[K]) Take(taken []*Ticket, n int) []*Ticket {
 func (l *Line[K]) PutBack(ops []*Ticket) {
 	l.table.mu.Lock()
 	defer l.table.mu.Unlock()
-	l.table.served.Add(-int64(len(ops)))
 	stay := make([]*Ticket, 0, len(ops))
 	for _, op := range ops {
 		op.taken, op.urgent = false, true // ahead of those that are urgent
 		if op.leaving {
 			op.left = true
-			op.Finish()
+			op.finish()
 			continue
 		}
 		stay = append(stay, op)

@@ -3,6 +3,7 @@ package hotkey
 import (
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,35 +26,117 @@ func (t *Table[K]) startIfNeeded() {
 
 // run does rounds until there is nothing to do.
 func (t *Table[K]) run() {
-	r := &round[K]{table: t}
+	r := &round[K]{table: t, gathered: make(chan struct{}, 1)}
 	r.watch = time.AfterFunc(slowAtMost, r.overdue)
 	defer r.watch.Stop()
 	defer t.abandon(r) // does nothing unless work ends the goroutine
 	for t.next(r) {
-		served := t.served.Load()
 		t.work(r.lines)
 		r.watch.Stop()
-		t.settle(t.served.Load()-served, time.Since(r.begun))
+		t.settle(r, time.Since(r.begun))
 	}
 }
 
-// settle yields to the callers that were just served, so that those who come back
-// at once are part of the next round: otherwise two halves of them take turns, and
-// everybody waits for two rounds. It ends when all have come back, or after a
-// small part of what a round takes: nobody waits for callers that have something
-// else to do.
-func (t *Table[K]) settle(served int64, pace time.Duration) {
-	const few, part, least, most = 4, 8, 20 * time.Microsecond, 500 * time.Microsecond
-	back := t.arrivals.Load() + served
+// settle lets the callers that were just served come back, if they do so at once,
+// and be part of the next round: otherwise two halves of them take turns, and
+// everybody waits for two rounds. It ends when as many have come as were served, or
+// after a small part of what a round takes: nobody waits long for callers that have
+// something else to do, and hardly ever where that is usual.
+func (t *Table[K]) settle(r *round[K], pace time.Duration) {
+	const (
+		few, part   = 4, 8
+		least, most = 20 * time.Microsecond, 500 * time.Microsecond
+		far         = 2 * time.Millisecond
+	)
 	runtime.Gosched()
-	if served < few {
+	served, patient := t.patient(r)
+	if served < few || !patient {
 		return
 	}
-	const turns = 4000 // where the clock stands still, as in a bubble of testing/synctest
 	limit := min(max(pace/part, least), most)
+	if pace < far {
+		r.spin(served, limit)
+	} else {
+		t.await(r, served, limit)
+	}
+	t.learn(2*r.came.Load() >= served)
+}
+
+// spin waits for callers by letting them run, because timers are too coarse for a
+// database that is near.
+func (r *round[K]) spin(served int64, limit time.Duration) {
+	const turns = 4000 // where the clock stands still, as in a bubble of testing/synctest
 	begun := time.Now()
-	for turn := 0; turn < turns && t.arrivals.Load() < back && time.Since(begun) < limit; turn++ {
+	for turn := 0; turn < turns && r.came.Load() < served && time.Since(begun) < limit; turn++ {
 		runtime.Gosched()
+	}
+}
+
+// await waits for callers in the way that leaves the processor to them, wherever
+// they are queued for one. Its timer may be late by a millisecond.
+func (t *Table[K]) await(r *round[K], served int64, limit time.Duration) {
+	t.mu.Lock()
+	all := r.came.Load() >= served
+	if !all {
+		r.wanted = served
+	}
+	t.mu.Unlock()
+	if all {
+		return
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-r.gathered:
+		return
+	case <-timer.C:
+	}
+	t.mu.Lock()
+	if r.wanted == 0 { // they came after all
+		<-r.gathered
+	}
+	r.wanted = 0
+	t.mu.Unlock()
+}
+
+// patient tells how many callers a round has served, and whether it is worth while
+// to wait for them.
+func (t *Table[K]) patient(r *round[K]) (served int64, patient bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.skip > 0 {
+		t.skip--
+		return r.finished, false
+	}
+	return r.finished, !r.slow
+}
+
+// learn takes over whether most callers came back: where they do not, fewer and
+// fewer rounds wait for them.
+func (t *Table[K]) learn(most bool) {
+	const rarely = 63
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if most {
+		t.missed = 0
+		return
+	}
+	t.missed = min(2*t.missed+1, rarely)
+	t.skip = t.missed - 1
+}
+
+// back notes that an operation has queued on a line.
+func (t *Table[K]) back(line *Line[K]) {
+	r := t.gathering
+	if t.policy.MaxKeys == 1 {
+		r = line.round
+	}
+	if r == nil || r.finished == 0 {
+		return
+	}
+	if came := r.came.Add(1); came == r.wanted {
+		r.wanted = 0
+		r.gathered <- struct{}{}
 	}
 }
 
@@ -65,6 +148,11 @@ type round[K comparable] struct {
 	limit time.Duration // when it counts as slow
 	slow  bool          // takes unusually long: others do not wait for it
 	watch *time.Timer
+
+	finished int64        // operations that have been finished
+	came     atomic.Int64 // operations that have queued since the first was finished
+	wanted   int64        // so many are waited for; 0: nobody waits
+	gathered chan struct{}
 }
 
 // next ends the round and begins another. It returns false when there is nothing
@@ -84,6 +172,8 @@ func (t *Table[K]) next(r *round[K]) bool {
 		t.workers--
 		return false
 	}
+	r.finished = 0
+	r.came.Store(0)
 	r.begun, r.limit = now, min(max(slowFactor*t.pace, slowAtLeast), slowAtMost)
 	r.watch.Reset(r.limit)
 	t.stats.rounds.Add(1)
@@ -93,6 +183,9 @@ func (t *Table[K]) next(r *round[K]) bool {
 
 // end takes over what was learnt from a round, and its lines.
 func (t *Table[K]) end(r *round[K], now time.Time) {
+	if t.gathering == r {
+		t.gathering = nil
+	}
 	if len(r.lines) == 0 {
 		return
 	}

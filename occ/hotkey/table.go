@@ -3,7 +3,6 @@ package hotkey
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -26,17 +25,17 @@ type Table[K comparable] struct {
 	policy Policy
 	work   Work[K]
 
-	arrivals atomic.Int64 // operations that have queued
-	served   atomic.Int64 // operations that were taken, but for those put back
-
-	mu       sync.Mutex
-	lines    map[K]*Line[K]
-	alone    map[K]struct{} // keys of operations that run by themselves
-	ready    []*Line[K]     // lines with work that belong to nobody
-	workers  int            // goroutines that run rounds, but for slow ones
-	width    float64        // how many lines a round has, of late
-	pace     time.Duration  // how long a round takes, of late
-	sweeping bool           // a call of sweep is ahead
+	mu        sync.Mutex
+	lines     map[K]*Line[K]
+	alone     map[K]struct{} // keys of operations that run by themselves
+	ready     []*Line[K]     // lines with work that belong to nobody
+	workers   int            // goroutines that run rounds, but for slow ones
+	width     float64        // how many lines a round has, of late
+	pace      time.Duration  // how long a round takes, of late
+	gathering *round[K]      // that has finished operations last, where rounds have many lines
+	missed    int            // grows with each round to whose end callers did not come back
+	skip      int            // so many rounds do not wait for their callers
+	sweeping  bool           // a call of sweep is ahead
 
 	stats counters
 }
@@ -107,7 +106,7 @@ func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, known Why) (Why, error)
 	op.open(urgent)
 	line.add(op)
 	line.met = line.met || known == AfterConflict
-	t.arrivals.Add(1)
+	t.back(line)
 	if !line.busy {
 		t.list(line)
 		t.startIfNeeded()

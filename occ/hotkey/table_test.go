@@ -64,11 +64,8 @@ func ids(ops []*hotkey.Ticket) []int {
 	return ids
 }
 
-func finish(ops []*hotkey.Ticket) {
-	for _, o := range ops {
-		o.Finish()
-	}
-}
+// serve finishes up to n operations of a line.
+func serve(l *line, n int) { l.Finish(l.Take(nil, n)) }
 
 func TestFirstComeFirstServedAndUrgentOnesBefore(t *testing.T) {
 	t.Parallel()
@@ -85,7 +82,7 @@ func TestFirstComeFirstServedAndUrgentOnesBefore(t *testing.T) {
 		require.Equal(t, []int{1, 5, 6, 2, 3}, ids(ops))
 		ops = first[0].Take(ops, 4)
 		require.Equal(t, []int{1, 5, 6, 2, 3, 4}, ids(ops))
-		finish(ops)
+		first[0].Finish(ops)
 		d.done <- struct{}{}
 	})
 }
@@ -104,7 +101,7 @@ func TestPutBackComesFirst(t *testing.T) {
 		l = (<-d.rounds)[0]
 		ops = l.Take(nil, 9)
 		require.Equal(t, []int{1, 2, 3}, ids(ops))
-		finish(ops)
+		l.Finish(ops)
 		d.done <- struct{}{}
 	})
 }
@@ -121,11 +118,11 @@ func TestOverflowFailsAtOnce(t *testing.T) {
 		require.EqualValues(t, 1, d.Stats().Overflows)
 		_, err = d.Enter("b", ticket(4), false, hotkey.AfterConflict)
 		require.NoError(t, err, "each key has a queue of its own")
-		finish(l.Take(nil, 2))
+		serve(l, 2)
 		d.done <- struct{}{}
 		for range 1 {
 			l = (<-d.rounds)[0]
-			finish(l.Take(nil, 2))
+			serve(l, 2)
 			d.done <- struct{}{}
 		}
 	})
@@ -144,7 +141,7 @@ func TestCallersLeaveWhileTheyWait(t *testing.T) {
 		ops := l.Take(nil, 9)
 		require.Equal(t, []int{1}, ids(ops))
 		require.EqualValues(t, 1, d.Stats().Left)
-		finish(ops)
+		l.Finish(ops)
 		require.NoError(t, <-stays)
 		d.done <- struct{}{}
 	})
@@ -165,7 +162,7 @@ func TestCallersDoNotLeaveWhatIsUnderWay(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, one)
 		require.Empty(t, two)
-		ops[0].Finish()
+		l.Finish(ops[:1])
 		require.NoError(t, <-one)
 		l.PutBack(ops[1:])
 		require.ErrorIs(t, <-two, context.Canceled)
@@ -180,7 +177,7 @@ func TestKeysShareARound(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(hotkey.Policy{MaxKeys: tc.maxKeys})
 			d.queue(t.Context(), t, "z", ticket(0), false)
-			finish((<-d.rounds)[0].Take(nil, 1))
+			serve((<-d.rounds)[0], 1)
 			for _, key := range []string{"a", "b", "c", "d"} {
 				d.queue(t.Context(), t, key, ticket(0), false)
 			}
@@ -192,7 +189,7 @@ func TestKeysShareARound(t *testing.T) {
 				lines := <-d.rounds
 				require.Len(t, lines, want)
 				for _, l := range lines {
-					finish(l.Take(nil, 1))
+					serve(l, 1)
 				}
 				d.done <- struct{}{}
 			}
@@ -212,10 +209,10 @@ func TestSlowRoundDelaysNobodyElse(t *testing.T) {
 		lines := <-d.rounds // the bubble's clock moves on while all wait
 		require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
 		require.Equal(t, "other", lines[0].Key)
-		finish(lines[0].Take(nil, 1))
+		serve(lines[0], 1)
 		d.done <- struct{}{}
 		require.NoError(t, <-other)
-		finish(hanging[0].Take(nil, 1))
+		serve(hanging[0], 1)
 		d.done <- struct{}{}
 		require.NoError(t, <-slow)
 	})
@@ -236,10 +233,10 @@ func TestDetachedLine(t *testing.T) {
 			t.Error("the line was handed out although it is detached")
 		default:
 		}
-		finish(ops)
+		l.Finish(ops)
 		require.NoError(t, <-one)
 		l.Release()
-		finish((<-d.rounds)[0].Take(nil, 1))
+		serve((<-d.rounds)[0], 1)
 		d.done <- struct{}{}
 		require.NoError(t, <-two)
 	})
@@ -260,13 +257,13 @@ func TestAutoFollowsTheLoad(t *testing.T) {
 		require.Equal(t, hotkey.Alone, enter("a"), "nobody else is there")
 		require.Equal(t, hotkey.Alone, enter("b"), "another key")
 		require.Equal(t, hotkey.HotKey, enter("a"), "the second at the same time")
-		finish((<-d.rounds)[0].Take(nil, 1))
+		serve((<-d.rounds)[0], 1)
 		d.done <- struct{}{}
 		d.Done("a")
 		require.Equal(t, hotkey.HotKey, enter("a"), "still hot")
 		l := (<-d.rounds)[0]
 		l.State = 7
-		finish(l.Take(nil, 1))
+		serve(l, 1)
 		d.done <- struct{}{}
 		time.Sleep(3 * time.Second)
 		require.Equal(t, hotkey.Alone, enter("a"), "cold again")
@@ -281,7 +278,7 @@ func TestModesThatAlwaysQueue(t *testing.T) {
 			why, err := d.Enter("a", ticket(0), false, hotkey.Alone)
 			require.NoError(t, err)
 			require.Equal(t, hotkey.ByPolicy, why)
-			finish((<-d.rounds)[0].Take(nil, 1))
+			serve((<-d.rounds)[0], 1)
 			d.done <- struct{}{}
 		})
 	}
@@ -298,7 +295,7 @@ func TestStateEndsWithTheLine(t *testing.T) {
 				l := (<-d.rounds)[0]
 				require.Equal(t, state, l.State)
 				l.State = 7
-				finish(l.Take(nil, 1))
+				serve(l, 1)
 				d.done <- struct{}{}
 				if round == 0 {
 					time.Sleep(pause)
@@ -314,7 +311,7 @@ func TestWorkThatEndsItsGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tb := hotkey.New[string](hotkey.Policy{}, func(lines []*line) {
 			ops := lines[0].Take(nil, 1)
-			finish(ops)
+			lines[0].Finish(ops)
 			if of(ops[0]).id == 1 {
 				runtime.Goexit()
 			}
@@ -345,7 +342,7 @@ func TestEveryOperationEndsOnce(t *testing.T) {
 							again = append(again, o)
 							continue
 						}
-						o.Finish()
+						l.Finish([]*hotkey.Ticket{o})
 					}
 					l.PutBack(again)
 					if i%2 == 1 {

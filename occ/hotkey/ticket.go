@@ -22,9 +22,8 @@ type Ticket struct {
 // arrived: see [Line.Arrived].
 func (t *Ticket) Number() uint64 { return t.number }
 
-// Finish lets the operation's caller go on. It is called once, by whoever took
-// the operation, and nothing of it may be used afterwards.
-func (t *Ticket) Finish() { t.done <- struct{}{} }
+// finish is called once, by whoever took the operation.
+func (t *Ticket) finish() { t.done <- struct{}{} }
 
 func (t *Ticket) open(urgent bool) {
 	t.urgent = urgent

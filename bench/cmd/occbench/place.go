@@ -21,7 +21,7 @@ type place struct {
 func (p place) open(ctx context.Context) (*named.Database, bench.Target, error) {
 	options := &named.Options{Connections: p.Connections, CommitDelay: p.CommitDelay}
 	if p.Delay > 0 {
-		options.Dial = distance.Dialer{Delay: p.Delay}.DialContext
+		options.Dial = distance.Dialer{Delay: p.Delay, Precise: true}.DialContext
 	}
 	db, err := named.Open(ctx, p.DB, p.DSN, options)
 	if err != nil {

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package distance
+
+func newKernelAlarm() (alarm, error) { return newGoAlarm(), nil }
