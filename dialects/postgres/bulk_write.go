@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -128,7 +129,10 @@ func (b *arrays) remove() string {
 
 // skip returns the update that waits for nobody. The subquery is run for each row
 // in turn, because it locks: it finds the row by its key whatever the planner
-// thinks of the size of the table, and cannot deadlock, because it skips.
+// thinks of the size of the table, and cannot deadlock, because it skips. The limit
+// is none: the planner, which does not know it, expects a tenth of the rows under it,
+// and so lets the update find its few rows by their keys as well instead of reading
+// the whole of a small table.
 // https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
 func (b *arrays) skip() (dialects.Statement, error) {
 	if b.Verb != dialects.BulkUpdate || b.All {
@@ -139,8 +143,8 @@ func (b *arrays) skip() (dialects.Statement, error) {
 	writes := b.update() // before cur: the arguments are collected on the way
 	text := fmt.Sprintf("WITH cur AS MATERIALIZED (SELECT i.*, t.* FROM %s CROSS JOIN LATERAL (SELECT ", b.unnest()) +
 		list(keys, ", ", func(i int) string { return fmt.Sprintf("%s AS t%d", b.read(i), i) }) +
-		fmt.Sprintf(" FROM %s AS t WHERE %s %s OF t SKIP LOCKED) AS t), w AS (%s) SELECT o, %d::bigint, v FROM w",
-			b.tableName(), match, lock, writes, dialects.Written)
+		fmt.Sprintf(" FROM %s AS t WHERE %s %s OF t SKIP LOCKED) AS t LIMIT (SELECT %d)), w AS (%s) SELECT o, %d::bigint, v FROM w",
+			b.tableName(), match, lock, math.MaxInt32, writes, dialects.Written)
 	return dialects.Statement{Text: text, Args: b.args}, nil
 }
 
