@@ -3,8 +3,11 @@ package occ_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +22,7 @@ import (
 	"github.com/occkit/occkit/dialects/pgxdb"
 	"github.com/occkit/occkit/dialects/postgres"
 	"github.com/occkit/occkit/occ"
+	"github.com/occkit/occkit/occ/hotkey"
 )
 
 // mutator adds one to a row's balance, and returns the row's version.
@@ -136,20 +140,89 @@ func BenchmarkMutateRatio(b *testing.B) {
 func ratio(b *testing.B, hand, ours mutator) {
 	b.Helper()
 	const batch = 250
+	one := func(run mutator, id int64) func() error {
+		return func() error {
+			for range batch {
+				if _, err := run(b.Context(), id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	compare(b, batch, "hand", one(hand, 1000), "occ", one(ours, 1001))
+}
+
+// BenchmarkColdKeys compares the default policy with one that never queues, on keys
+// that hardly ever meet: 100,000 rows, 1 goroutine and 64.
+//
+//	go test ./occ -run '^$' -bench ColdKeys -benchtime 200x
+func BenchmarkColdKeys(b *testing.B) {
+	const keys, batch = 100_000, 512
+	for _, clients := range []int{1, 64} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			cfg, err := pgxpool.ParseConfig(dbtest.Postgres(b))
+			require.NoError(b, err)
+			cfg.MaxConns = int32(clients) //nolint:gosec // small
+			pool, err := pgxpool.NewWithConfig(b.Context(), cfg)
+			require.NoError(b, err)
+			b.Cleanup(pool.Close)
+			for _, text := range []string{
+				`CREATE TABLE accounts (id BIGINT PRIMARY KEY, owner TEXT NOT NULL, balance BIGINT NOT NULL, version BIGINT NOT NULL) WITH (fillfactor = 50)`,
+				fmt.Sprintf(`INSERT INTO accounts SELECT i, 'Ada Lovelace', 1000, 1000 FROM generate_series(0, %d) i`, keys-1),
+				`VACUUM ANALYZE accounts`,
+			} {
+				_, err = pool.Exec(b.Context(), text)
+				require.NoError(b, err)
+			}
+			spread := func(mode hotkey.Mode) func() error {
+				db := occ.New(pgxdb.New(pool), postgres.New(), &occ.Options{Contention: hotkey.Policy{Mode: mode}})
+				accounts, err := occ.NewRepository[Account, int64](db, "accounts", nil)
+				require.NoError(b, err)
+				return func() error {
+					var all sync.WaitGroup
+					errs := make([]error, clients)
+					for i := range clients {
+						all.Go(func() {
+							for n := 0; n < batch/clients && errs[i] == nil; n++ {
+								_, errs[i] = accounts.Mutate(b.Context(), rand.Int64N(keys), func(a *Account) error { a.Balance++; return nil })
+							}
+						})
+					}
+					all.Wait()
+					return errors.Join(errs...)
+				}
+			}
+			compare(b, batch, "backoff", spread(hotkey.Backoff), "auto", spread(hotkey.Auto))
+		})
+	}
+}
+
+// compare runs both in turns, the one and the other first, and reports the medians
+// of the ratios ours / base for n operations.
+func compare(b *testing.B, n int, baseName string, base func() error, ourName string, ours func() error) {
+	b.Helper()
 	var cpu, wall []float64
-	var handAllocs, ourAllocs uint64
+	var baseAllocs, ourAllocs uint64
 	rounds := 0
 	for b.Loop() {
-		h, o := measure(b, hand, 1000, batch), measure(b, ours, 1001, batch)
+		var h, o cost
+		if rounds%2 == 0 {
+			h = measure(b, base)
+			o = measure(b, ours)
+		} else {
+			o = measure(b, ours)
+			h = measure(b, base)
+		}
 		cpu = append(cpu, float64(o.cpu)/float64(h.cpu))
 		wall = append(wall, float64(o.wall)/float64(h.wall))
-		handAllocs, ourAllocs = handAllocs+h.allocs, ourAllocs+o.allocs
+		baseAllocs, ourAllocs = baseAllocs+h.allocs, ourAllocs+o.allocs
 		rounds++
 	}
 	b.ReportMetric(median(cpu), "cpu-ratio")
 	b.ReportMetric(median(wall), "wall-ratio")
-	b.ReportMetric(float64(ourAllocs)/float64(rounds*batch), "occ-allocs/op")
-	b.ReportMetric(float64(handAllocs)/float64(rounds*batch), "hand-allocs/op")
+	b.ReportMetric(float64(ourAllocs)/float64(rounds*n), ourName+"-allocs/op")
+	b.ReportMetric(float64(baseAllocs)/float64(rounds*n), baseName+"-allocs/op")
 }
 
 type cost struct {
@@ -157,15 +230,13 @@ type cost struct {
 	allocs    uint64
 }
 
-func measure(b *testing.B, run mutator, id int64, n int) cost {
+func measure(b *testing.B, run func() error) cost {
 	b.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cpu, start := processCPU(), time.Now()
-	for range n {
-		if _, err := run(b.Context(), id); err != nil {
-			b.Fatal(err)
-		}
+	if err := run(); err != nil {
+		b.Fatal(err)
 	}
 	c := cost{cpu: processCPU() - cpu, wall: time.Since(start)}
 	runtime.ReadMemStats(&after)

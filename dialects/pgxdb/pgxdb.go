@@ -76,6 +76,11 @@ func (s *Conn) Conn(ctx context.Context) (dialects.Conn, error) {
 		return nil, context.Cause(ctx)
 	}
 	select {
+	case s.free <- struct{}{}: // at once, which costs less than to be ready to wait
+		return lent{s}, nil
+	default:
+	}
+	select {
 	case s.free <- struct{}{}:
 		return lent{s}, nil
 	case <-ctx.Done():
