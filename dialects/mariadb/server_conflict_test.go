@@ -8,6 +8,7 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/occ"
 	"github.com/occkit/occkit/occ/retry"
@@ -33,8 +34,8 @@ var retryOnce = retry.Policy{MaxAttempts: 1}
 func (s *scene) victim(change func() error) error {
 	s.Helper()
 	s.exec("INSERT INTO accounts SELECT seq, 0, 1 FROM seq_10_to_40")
-	rival := s.hold("UPDATE accounts SET balance = 1 WHERE id >= 10", bump)
-	done := async(func() error {
+	rival := s.hold("UPDATE accounts SET balance = 1 WHERE id >= 10", servertest.Bump)
+	done := servertest.Async(func() error {
 		if _, err := rival.ExecContext(s.Context(), "UPDATE accounts SET balance = 600, version = version + 1 WHERE id = 2"); err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func (s *scene) victim(change func() error) error {
 func TestServerDeadlock(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	c, one, two := s.client(nil), held(1), held(2)
+	c, one, two := s.client(nil), servertest.Held(1), servertest.Held(2)
 	conn, repo := c.begin()
 	require.NoError(s, repo.Update(s.Context(), &two))
 	err := s.victim(func() error { return repo.Update(s.Context(), &one) })
@@ -101,34 +102,34 @@ func TestServerDeadlockAgain(t *testing.T) {
 func TestServerLockWaitTimeout(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	other := s.hold(bump)
-	c, one, two := s.client(set("innodb_lock_wait_timeout", "1")), held(1), held(2)
+	other := s.hold(servertest.Bump)
+	c, one, two := s.client(set("innodb_lock_wait_timeout", "1")), servertest.Held(1), servertest.Held(2)
 	conn, repo := c.begin()
 	two.Balance = 7
 	require.NoError(s, repo.Update(s.Context(), &two))
 	err := repo.Update(s.Context(), &one)
 	judged(s, err, 1205, dialects.Busy, dialects.InTx, dialects.Retry)
-	refused(s, err, nil)
+	servertest.Refused(s, err, nil)
 	require.ErrorIs(s, repo.Update(s.Context(), &one), occ.ErrPoisoned)
 	require.True(s, s.inTransaction(conn), "the server has kept the transaction: this is the trap")
 	require.NoError(s, conn.Rollback(s.Context()))
-	s.holds(held(2))
+	s.holds(servertest.Held(2))
 
 	// What happens to a program that commits all the same.
 	require.NoError(s, conn.Begin(s.Context(), "START TRANSACTION"))
 	require.NoError(s, c.In(occ.Join(conn)).Update(s.Context(), &two))
-	_, err = conn.Exec(s.Context(), bump, nil)
+	_, err = conn.Exec(s.Context(), servertest.Bump, nil)
 	judged(s, err, 1205, dialects.Busy, dialects.InTx, dialects.Retry)
 	require.ErrorIs(s, conn.Commit(s.Context()), dialects.ErrRolledBack, "the transport does not send it")
-	s.holds(held(2))
+	s.holds(servertest.Held(2))
 	require.NoError(s, other.Rollback())
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerLockWaitTimeoutOwnUnit(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	other := s.hold(bump)
+	other := s.hold(servertest.Bump)
 	pool := s.pool(set("innodb_lock_wait_timeout", "1"))
 	pool.SetMaxOpenConns(1)
 	c := s.clientOf(&occ.Options{Retry: &retryOnce}, sqldb.New(pool))
@@ -148,13 +149,13 @@ func TestServerLockWaitTimeoutOwnUnit(t *testing.T) {
 	}
 	c.attempts(2)
 	require.NoError(s, other.Rollback())
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerNoWait(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	s.hold(bump)
+	s.hold(servertest.Bump)
 	conn, _ := s.client(nil).begin()
 	_, err := conn.Query(s.Context(), "SELECT id FROM accounts WHERE id = 1 FOR UPDATE NOWAIT", nil)
 	judged(s, err, 1205, dialects.Busy, dialects.InTx, dialects.Retry)
@@ -164,11 +165,11 @@ func TestServerNoWait(t *testing.T) {
 func TestServerSnapshotIsolation(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	c, mine := s.client(set("innodb_snapshot_isolation", "ON")), held(1)
+	c, mine := s.client(set("innodb_snapshot_isolation", "ON")), servertest.Held(1)
 	conn, repo := c.begin()
 	_, err := repo.Get(s.Context(), 1) // takes the snapshot
 	require.NoError(s, err)
-	s.exec(bump)
+	s.exec(servertest.Bump)
 	err = repo.Update(s.Context(), &mine)
 	var lost *occ.Conflict[account]
 	require.ErrorAs(s, err, &lost)
@@ -178,7 +179,7 @@ func TestServerSnapshotIsolation(t *testing.T) {
 	require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned)
 
 	// Outside of a transaction there is no snapshot to be stale.
-	conflict(s, c.Update(s.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
+	servertest.Conflict(s, c.Update(s.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
 	_, err = c.Mutate(s.Context(), 1, func(a *account) error { a.Balance++; return nil })
 	require.NoError(s, err)
 	s.holds(account{ID: 1, Balance: 501, Version: 3})
@@ -187,20 +188,20 @@ func TestServerSnapshotIsolation(t *testing.T) {
 func TestServerStaleReread(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	c, mine := s.client(set("innodb_snapshot_isolation", "OFF", "tx_isolation", "'REPEATABLE-READ'")), held(1)
+	c, mine := s.client(set("innodb_snapshot_isolation", "OFF", "tx_isolation", "'REPEATABLE-READ'")), servertest.Held(1)
 	conn, repo := c.begin()
 	_, err := repo.Get(s.Context(), 1)
 	require.NoError(s, err)
-	s.exec(bump)
-	conflict(s, repo.Update(s.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
+	s.exec(servertest.Bump)
+	servertest.Conflict(s, repo.Update(s.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
 	c.attempts(1)
 	seen, err := repo.Get(s.Context(), 1)
 	require.NoError(s, err)
-	require.Equal(s, held(1), seen, "a plain read still shows the old version: this is the trap")
+	require.Equal(s, servertest.Held(1), seen, "a plain read still shows the old version: this is the trap")
 
 	// Mutate in this transaction does not spin: it tries once.
 	_, err = repo.Mutate(s.Context(), 1, func(a *account) error { a.Balance++; return nil })
-	conflict(s, err, account{ID: 1, Balance: 500, Version: 2})
+	servertest.Conflict(s, err, account{ID: 1, Balance: 500, Version: 2})
 	c.attempts(2)
 	require.NoError(s, conn.Rollback(s.Context()))
 }
@@ -208,13 +209,13 @@ func TestServerStaleReread(t *testing.T) {
 func TestServerStaleVersion(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	c, mine := s.client(nil), held(1)
-	other := s.hold(bump)
-	done := async(func() error { return c.Update(s.Context(), &mine) })
+	c, mine := s.client(nil), servertest.Held(1)
+	other := s.hold(servertest.Bump)
+	done := servertest.Async(func() error { return c.Update(s.Context(), &mine) })
 	s.waiter()
 	require.NoError(s, other.Commit())
-	conflict(s, <-done, account{ID: 1, Balance: 500, Version: 2})
-	require.Equal(s, held(1), mine)
+	servertest.Conflict(s, <-done, account{ID: 1, Balance: 500, Version: 2})
+	require.Equal(s, servertest.Held(1), mine)
 	c.attempts(1)
 }
 

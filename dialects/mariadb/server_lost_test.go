@@ -13,6 +13,8 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
+	"github.com/occkit/occkit/dialects/mariadb"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/occ"
 )
@@ -26,27 +28,6 @@ var lostRows = []row{
 	{"KILL CONNECTION during an autocommit write (the driver sees an end, not 1927)", TestServerKillConnection},
 	{"the connection dies in a transaction: not applied", TestServerKillConnectionJoined},
 	{"the server restarts while connections lie idle in the pool", TestServerRestart},
-}
-
-// hooked does something just before each COMMIT.
-type hooked struct {
-	dialects.DB
-	commit func()
-}
-
-func (h hooked) Conn(ctx context.Context) (dialects.Conn, error) {
-	c, err := h.DB.Conn(ctx)
-	return hookedConn{c, h.commit}, err
-}
-
-type hookedConn struct {
-	dialects.Conn
-	commit func()
-}
-
-func (c hookedConn) Commit(ctx context.Context) error {
-	c.commit()
-	return c.Conn.Commit(ctx)
 }
 
 // remote is a scene whose clients reach the server through a proxy, over
@@ -111,13 +92,13 @@ func (r *remote) loses(write func(c *client) error) error {
 	_, err := c.Get(r.Context(), 1) // also judges the session
 	require.NoError(r, err)
 	other := r.hold("SELECT 1 FROM accounts WHERE id = 1 FOR UPDATE")
-	done := async(func() error { return write(c) })
+	done := servertest.Async(func() error { return write(c) })
 	r.waiter()
 	r.proxy.CutReplies()
 	require.NoError(r, other.Rollback())
 	err = <-done
-	ambiguous(r, err, dialects.Autocommit)
-	classified(r, err, dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
+	servertest.Ambiguous(r, err, dialects.Autocommit)
+	servertest.Classified(r, mariadb.New(), err, dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
 	return err
 }
 
@@ -147,11 +128,11 @@ func TestServerLostReplyToExec(t *testing.T) {
 func TestServerLostReplyToCommit(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t)
-	c, mine := r.clientOf(&occ.Options{}, hooked{r.transport, r.proxy.CutReplies}), account{ID: 1, Balance: 7}
+	c, mine := r.clientOf(&occ.Options{}, servertest.BeforeCommit{DB: r.transport, Do: r.proxy.CutReplies}), account{ID: 1, Balance: 7}
 	err := c.Overwrite(r.Context(), &mine, "test")
 	require.ErrorIs(r, err, mysql.ErrInvalidConn)
-	ambiguous(r, err, dialects.Commit)
-	classified(r, c.attempts(1)[0], dialects.Lost, dialects.Commit, dialects.Ambiguous)
+	servertest.Ambiguous(r, err, dialects.Commit)
+	servertest.Classified(r, mariadb.New(), c.attempts(1)[0], dialects.Lost, dialects.Commit, dialects.Ambiguous)
 	require.Equal(r, account{ID: 1, Balance: 7}, mine)
 	r.sent.Add(-2) // SELECT ... FOR UPDATE, to overwrite and to check
 	r.once(account{ID: 1, Balance: 7, Version: 2})
@@ -161,13 +142,13 @@ func TestServerBlackholeAtCommit(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t)
 	opts := &occ.Options{CommitTimeout: 100 * time.Millisecond}
-	c, mine := r.clientOf(opts, hooked{r.transport, r.proxy.Blackhole}), account{ID: 1, Balance: 7}
+	c, mine := r.clientOf(opts, servertest.BeforeCommit{DB: r.transport, Do: r.proxy.Blackhole}), account{ID: 1, Balance: 7}
 	start := time.Now()
 	err := c.Overwrite(r.Context(), &mine, "test")
 	require.Less(r, time.Since(start), 3*time.Second, "the caller's context has no end; CommitTimeout has")
-	ambiguous(r, err, dialects.Commit)
+	servertest.Ambiguous(r, err, dialects.Commit)
 	c.attempts(1)
-	r.holds(held(1)) // and yet it is on its way:
+	r.holds(servertest.Held(1)) // and yet it is on its way:
 	r.proxy.Heal()
 	r.until("the late COMMIT is carried out", func() bool {
 		var n int
@@ -189,10 +170,10 @@ func TestServerBlackholeAtWrite(t *testing.T) {
 	start := time.Now()
 	err = c.Update(ctx, &mine)
 	require.Less(r, time.Since(start), 3*time.Second)
-	ambiguous(r, err, dialects.Autocommit)
+	servertest.Ambiguous(r, err, dialects.Autocommit)
 	require.ErrorIs(r, err, context.DeadlineExceeded)
 	c.attempts(1)
-	r.holds(held(1))
+	r.holds(servertest.Held(1))
 	r.proxy.Heal()
 	r.until("the late UPDATE is carried out", func() bool {
 		var n int
@@ -205,13 +186,13 @@ func TestServerBlackholeAtWrite(t *testing.T) {
 func TestServerKillConnection(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	c, mine := s.client(nil), held(1)
-	other := s.hold(bump)
-	done := async(func() error { return c.Update(s.Context(), &mine) })
+	c, mine := s.client(nil), servertest.Held(1)
+	other := s.hold(servertest.Bump)
+	done := servertest.Async(func() error { return c.Update(s.Context(), &mine) })
 	s.exec("KILL CONNECTION ?", s.waiter())
 	err := <-done
-	ambiguous(s, err, dialects.Autocommit)
-	classified(s, c.attempts(1)[0], dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
+	servertest.Ambiguous(s, err, dialects.Autocommit)
+	servertest.Classified(s, mariadb.New(), c.attempts(1)[0], dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
 	s.Logf("the client saw: %v", err)
 	require.NoError(s, other.Rollback())
 	_, err = c.Mutate(s.Context(), 1, func(*account) error { return nil })
@@ -222,19 +203,19 @@ func TestServerKillConnection(t *testing.T) {
 func TestServerKillConnectionJoined(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
-	c, mine, second := s.client(nil), held(1), held(2)
-	other := s.hold(bump)
+	c, mine, second := s.client(nil), servertest.Held(1), servertest.Held(2)
+	other := s.hold(servertest.Bump)
 	_, repo := c.begin()
 	require.NoError(s, repo.Touch(s.Context(), &second))
-	done := async(func() error { return repo.Update(s.Context(), &mine) })
+	done := servertest.Async(func() error { return repo.Update(s.Context(), &mine) })
 	s.exec("KILL CONNECTION ?", s.waiter())
 	err := <-done
-	refused(s, err, occ.ErrUnavailable)
-	classified(s, err, dialects.Lost, dialects.InTx, dialects.Down)
+	servertest.Refused(s, err, occ.ErrUnavailable)
+	servertest.Classified(s, mariadb.New(), err, dialects.Lost, dialects.InTx, dialects.Down)
 	require.ErrorIs(s, repo.Touch(s.Context(), &second), occ.ErrPoisoned)
 	require.NoError(s, other.Rollback())
-	s.holds(held(1))
-	s.holds(held(2))
+	s.holds(servertest.Held(1))
+	s.holds(servertest.Held(2))
 }
 
 func TestServerRestart(t *testing.T) {

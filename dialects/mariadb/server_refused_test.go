@@ -10,6 +10,7 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/occ"
 	"github.com/occkit/occkit/occ/retry"
@@ -30,29 +31,29 @@ var refusedRows = []row{
 // a transaction that goes on.
 func (s *scene) interrupted(number uint16, c *client, interrupt func()) {
 	s.Helper()
-	mine := held(1)
-	other := s.hold(bump)
-	done := async(func() error { return c.Update(s.Context(), &mine) })
+	mine := servertest.Held(1)
+	other := s.hold(servertest.Bump)
+	done := servertest.Async(func() error { return c.Update(s.Context(), &mine) })
 	interrupt()
 	err := <-done
-	refused(s, err, nil)
+	servertest.Refused(s, err, nil)
 	judged(s, c.attempts(1)[0], number, dialects.Canceled, dialects.Autocommit, dialects.Stopped)
-	require.Equal(s, held(1), mine)
+	require.Equal(s, servertest.Held(1), mine)
 
 	conn, repo := c.begin()
 	second := account{ID: 2, Balance: 7, Version: 1}
 	require.NoError(s, repo.Update(s.Context(), &second))
-	done = async(func() error { return repo.Update(s.Context(), &mine) })
+	done = servertest.Async(func() error { return repo.Update(s.Context(), &mine) })
 	interrupt()
 	err = <-done
-	refused(s, err, nil)
+	servertest.Refused(s, err, nil)
 	judged(s, err, number, dialects.Canceled, dialects.InTx, dialects.Stopped)
 	require.True(s, s.inTransaction(conn), "the server has kept the transaction")
 	require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned, "half a unit must not go on")
 	require.NoError(s, conn.Rollback(s.Context()))
 	require.NoError(s, other.Rollback())
-	s.holds(held(1))
-	s.holds(held(2))
+	s.holds(servertest.Held(1))
+	s.holds(servertest.Held(2))
 }
 
 func TestServerKillQuery(t *testing.T) {
@@ -97,9 +98,9 @@ func TestServerBigintOverflow(t *testing.T) {
 	s.exec("UPDATE accounts SET version = ?", int64(math.MaxInt64))
 	c, mine := s.client(nil), account{ID: 1, Balance: 100, Version: math.MaxInt64}
 	err := c.Update(s.Context(), &mine) // occ does not even ask
-	refused(s, err, occ.ErrOverflow)
+	servertest.Refused(s, err, occ.ErrOverflow)
 	err = c.db.Exec(s.Context(), "UPDATE accounts SET version = version + 1 WHERE id = 1")
-	refused(s, err, occ.ErrOverflow)
+	servertest.Refused(s, err, occ.ErrOverflow)
 	judged(s, err, 1690, dialects.Overflow, dialects.Autocommit, dialects.Refused)
 	s.holds(mine)
 }
@@ -114,11 +115,11 @@ func TestServerDuplicate(t *testing.T) {
 		func(c *client, a *account) error { return c.Update(s.Context(), a) },
 	} {
 		c, mine := s.client(nil), account{ID: 1, Balance: 101, Version: 1}
-		refused(s, write(c, &mine), occ.ErrDuplicate)
+		servertest.Refused(s, write(c, &mine), occ.ErrDuplicate)
 		judged(s, c.attempts(1)[0], 1062, dialects.Duplicate, dialects.Autocommit, dialects.Refused)
 		require.Equal(s, account{ID: 1, Balance: 101, Version: 1}, mine)
 	}
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerRejected(t *testing.T) {
@@ -142,7 +143,7 @@ func TestServerRejected(t *testing.T) {
 		4025: "UPDATE t SET n = 0",
 	} {
 		err := c.db.Exec(s.Context(), text)
-		refused(s, err, nil)
+		servertest.Refused(s, err, nil)
 		judged(s, err, number, dialects.Rejected, dialects.Autocommit, dialects.Refused)
 	}
 }
@@ -151,14 +152,14 @@ func TestServerReadOnly(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.MariaDB(t))
 	pool := s.pool(set("tx_read_only", "1"))
-	c, mine := s.clientOf(&occ.Options{Retry: &retry.Policy{MaxOutages: 1}}, sqldb.New(pool)), held(1)
+	c, mine := s.clientOf(&occ.Options{Retry: &retry.Policy{MaxOutages: 1}}, sqldb.New(pool)), servertest.Held(1)
 	err := c.Update(s.Context(), &mine)
 	require.ErrorIs(s, err, occ.ErrUnavailable)
 	require.NotErrorIs(s, err, occ.ErrAmbiguous)
 	for _, attempt := range c.attempts(2) {
 		judged(s, attempt, 1792, dialects.Unavailable, dialects.Autocommit, dialects.Down)
 	}
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerUserLimit(t *testing.T) {
@@ -174,9 +175,9 @@ func TestServerUserLimit(t *testing.T) {
 	login := func(c *mysql.Config) { c.User, c.Passwd = user, "canary" }
 	only := s.pool(login)
 	require.NoError(s, only.PingContext(s.Context()))
-	c, mine := s.clientOf(&occ.Options{Retry: &retry.Policy{MaxOutages: -1}}, sqldb.New(s.pool(login))), held(1)
+	c, mine := s.clientOf(&occ.Options{Retry: &retry.Policy{MaxOutages: -1}}, sqldb.New(s.pool(login))), servertest.Held(1)
 	err := c.Update(s.Context(), &mine)
 	require.ErrorIs(s, err, occ.ErrUnavailable)
 	judged(s, c.attempts(1)[0], 1226, dialects.Unavailable, dialects.Connecting, dialects.Down)
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }

@@ -14,23 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/mariadb"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/occ"
 	"github.com/occkit/occkit/occ/observe"
 )
 
-type account struct {
-	ID      int64 `occ:"id,key"`
-	Balance int64 `occ:"balance"`
-	Version int64 `occ:"version,version"`
-}
-
-// held is what every scene's rows look like at first.
-func held(id int64) account { return account{ID: id, Balance: 100, Version: 1} }
-
-// bump is another writer's change of row 1.
-const bump = "UPDATE accounts SET balance = 500, version = version + 1 WHERE id = 1"
+type account = servertest.Account
 
 // scene is a table "accounts" with the rows 1 and 2.
 type scene struct {
@@ -202,13 +193,6 @@ func (s *scene) inTransaction(conn dialects.Conn) (open bool) {
 	return open
 }
 
-// async runs f and delivers its error.
-func async(f func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	return done
-}
-
 // judged requires the server's number, its class, and what that means in a
 // phase.
 func judged(t testing.TB, err error, number uint16, class dialects.Class, phase dialects.Phase, outcome dialects.Outcome) {
@@ -216,43 +200,5 @@ func judged(t testing.TB, err error, number uint16, class dialects.Class, phase 
 	var server *mysql.MySQLError
 	require.ErrorAs(t, err, &server)
 	require.Equal(t, number, server.Number, server.Message)
-	classified(t, err, class, phase, outcome)
-}
-
-func classified(t testing.TB, err error, class dialects.Class, phase dialects.Phase, outcome dialects.Outcome) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, class.String(), mariadb.New().Classify(err).String(), "%T: %v", err, err)
-	require.Equal(t, outcome.String(), class.At(phase).String(), phase.String())
-}
-
-// conflict requires a conflict with the current row.
-func conflict(t testing.TB, err error, current account) {
-	t.Helper()
-	var c *occ.Conflict[account]
-	require.ErrorAs(t, err, &c)
-	require.Equal(t, &current, c.Current)
-	require.Equal(t, current.Version, c.Actual)
-	require.NotErrorIs(t, err, occ.ErrAmbiguous)
-}
-
-// refused requires an error that proves that nothing was written and that says
-// nothing else.
-func refused(t testing.TB, err, kind error) {
-	t.Helper()
-	var op *occ.OpError
-	require.ErrorAs(t, err, &op)
-	require.Equal(t, kind, op.Kind, err)
-	require.NotErrorIs(t, err, occ.ErrAmbiguous)
-	require.NotErrorIs(t, err, occ.ErrExhausted)
-}
-
-// ambiguous requires an outcome that is said to be unknown, at a phase.
-func ambiguous(t testing.TB, err error, phase dialects.Phase) {
-	t.Helper()
-	var a *occ.AmbiguousError
-	require.ErrorAs(t, err, &a)
-	require.Equal(t, phase.String(), a.Phase)
-	require.NotErrorIs(t, err, occ.ErrConflict)
-	require.NotErrorIs(t, err, occ.ErrExhausted)
+	servertest.Classified(t, mariadb.New(), err, class, phase, outcome)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/occ"
 )
 
@@ -19,7 +20,7 @@ var sessionRows = []row{
 // everyCall requires that every call of a client says the same.
 func (c *client) everyCall(want error, words string) {
 	c.s.Helper()
-	ctx, mine := c.s.Context(), held(1)
+	ctx, mine := c.s.Context(), servertest.Held(1)
 	_, getErr := c.Get(ctx, 1)
 	_, mutateErr := c.Mutate(ctx, 1, func(*account) error { return nil })
 	for _, err := range []error{
@@ -30,8 +31,8 @@ func (c *client) everyCall(want error, words string) {
 		require.ErrorContains(c.s, err, words)
 		require.NotErrorIs(c.s, err, occ.ErrAmbiguous)
 	}
-	require.Equal(c.s, held(1), mine)
-	c.s.holds(held(1))
+	require.Equal(c.s, servertest.Held(1), mine)
+	c.s.holds(servertest.Held(1))
 }
 
 func TestServerNotStrict(t *testing.T) {
@@ -65,14 +66,14 @@ func TestServerFoundRows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, dbtest.MariaDB(t))
-			c, mine := s.client(func(c *mysql.Config) { c.ClientFoundRows = found }), held(1)
+			c, mine := s.client(func(c *mysql.Config) { c.ClientFoundRows = found }), servertest.Held(1)
 			require.NoError(s, c.Update(s.Context(), &mine), "the same values again")
 			require.Equal(s, account{ID: 1, Balance: 100, Version: 2}, mine)
 			require.NoError(s, c.Touch(s.Context(), &mine))
 			require.NoError(s, c.Patch(s.Context(), &mine, "balance"))
 			s.holds(account{ID: 1, Balance: 100, Version: 4})
-			stale := held(1)
-			conflict(s, c.Update(s.Context(), &stale), account{ID: 1, Balance: 100, Version: 4})
+			stale := servertest.Held(1)
+			servertest.Conflict(s, c.Update(s.Context(), &stale), account{ID: 1, Balance: 100, Version: 4})
 			_, err := c.Mutate(s.Context(), 1, func(*account) error { return nil })
 			require.NoError(s, err)
 			s.holds(account{ID: 1, Balance: 100, Version: 5})

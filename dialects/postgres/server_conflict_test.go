@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/occ"
 	"github.com/occkit/occkit/occ/retry"
 )
@@ -27,8 +28,8 @@ var conflictRows = []row{
 // behind the other one's lock, and goes on when that commits.
 func (s *scene) raced(op func() error) error {
 	s.Helper()
-	other := s.hold(bump)
-	done := async(op)
+	other := s.hold(servertest.Bump)
+	done := servertest.Async(op)
 	other.waiter()
 	other.commit()
 	return <-done
@@ -37,10 +38,10 @@ func (s *scene) raced(op func() error) error {
 func TestServerStaleVersion(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
+		c, mine := s.client(), servertest.Held(1)
 		err := s.raced(func() error { return c.Update(s.Context(), &mine) })
-		conflict(s, err, account{ID: 1, Balance: 500, Version: 2})
-		require.Equal(s, held(1), mine)
+		servertest.Conflict(s, err, account{ID: 1, Balance: 500, Version: 2})
+		require.Equal(s, servertest.Held(1), mine)
 		c.attempts(1)
 	})
 }
@@ -51,11 +52,11 @@ func TestServerSerializationFailure(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(s *scene) {
-				c, mine := s.client("default_transaction_isolation", level), held(1)
+				c, mine := s.client("default_transaction_isolation", level), servertest.Held(1)
 				mine.Balance = 7
 				before := mine
 				err := s.raced(func() error { return c.Update(s.Context(), &mine) })
-				conflict(s, err, account{ID: 1, Balance: 500, Version: 2})
+				servertest.Conflict(s, err, account{ID: 1, Balance: 500, Version: 2})
 				require.Equal(s, before, mine)
 				s.holds(account{ID: 1, Balance: 500, Version: 2})
 				judged(s, c.attempts(2)[0], "40001", dialects.Conflict, dialects.Autocommit, dialects.Retry)
@@ -75,8 +76,8 @@ func TestServerSerializationFailureInMutate(t *testing.T) {
 				var rival <-chan error
 				got, err := c.Mutate(s.Context(), 1, func(a *account) error {
 					if runs++; runs == 1 {
-						other := s.hold(bump)
-						rival = async(func() error { other.waiter(); return other.Commit(s.Context()) })
+						other := s.hold(servertest.Bump)
+						rival = servertest.Async(func() error { other.waiter(); return other.Commit(s.Context()) })
 					}
 					a.Balance += 10
 					return nil
@@ -102,24 +103,24 @@ func TestServerSerializationFailureAtCommit(t *testing.T) {
 		for id, repo := range map[int64]*occ.Repository[account, int64]{1: first, 2: second} {
 			_, err := repo.GetMany(s.Context(), []int64{1, 2})
 			require.NoError(s, err)
-			mine := held(id)
+			mine := servertest.Held(id)
 			require.NoError(s, repo.Update(s.Context(), &mine))
 		}
 		require.NoError(s, one.Commit(s.Context()))
 		judged(s, two.Commit(s.Context()), "40001", dialects.Conflict, dialects.Commit, dialects.Retry)
 		s.holds(account{ID: 1, Balance: 100, Version: 2})
-		s.holds(held(2))
+		s.holds(servertest.Held(2))
 	})
 }
 
 func TestServerSerializationFailureJoined(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client("default_transaction_isolation", "repeatable read"), held(1)
+		c, mine := s.client("default_transaction_isolation", "repeatable read"), servertest.Held(1)
 		conn, repo := c.begin()
 		_, err := repo.Get(s.Context(), 1) // takes the snapshot
 		require.NoError(s, err)
-		s.exec(bump)
+		s.exec(servertest.Bump)
 		err = repo.Update(s.Context(), &mine)
 		var lost *occ.Conflict[account]
 		require.ErrorAs(s, err, &lost)
@@ -141,12 +142,12 @@ func TestServerMovedPartition(t *testing.T) {
 		s.exec("CREATE TABLE north PARTITION OF accounts FOR VALUES IN ('n')")
 		s.exec("CREATE TABLE south PARTITION OF accounts FOR VALUES IN ('s')")
 		s.exec("INSERT INTO accounts VALUES (1, 100, 1, 'n')")
-		c, mine := s.client(), held(1)
+		c, mine := s.client(), servertest.Held(1)
 		mover := s.hold("UPDATE accounts SET region = 's', version = version + 1 WHERE id = 1")
-		done := async(func() error { return c.Update(s.Context(), &mine) })
+		done := servertest.Async(func() error { return c.Update(s.Context(), &mine) })
 		mover.waiter()
 		mover.commit()
-		conflict(s, <-done, account{ID: 1, Balance: 100, Version: 2})
+		servertest.Conflict(s, <-done, account{ID: 1, Balance: 100, Version: 2})
 		first := c.attempts(2)[0]
 		require.ErrorContains(s, first, "moved to another partition")
 		judged(s, first, "40001", dialects.Conflict, dialects.Autocommit, dialects.Retry)
@@ -164,8 +165,8 @@ func TestServerDeadlock(t *testing.T) {
 			if runs++; runs > 1 {
 				return errorsOf(touch(ctx, repo, 1), conn.Commit(ctx))
 			}
-			other := s.hold("SET LOCAL deadlock_timeout = '1min'; " + bump)
-			rival := async(func() error {
+			other := s.hold("SET LOCAL deadlock_timeout = '1min'; " + servertest.Bump)
+			rival := servertest.Async(func() error {
 				_, err := other.Exec(ctx, "UPDATE accounts SET balance = 600, version = version + 1 WHERE id = 2")
 				return errorsOf(err, other.Commit(ctx))
 			})
@@ -209,8 +210,8 @@ func TestServerLockNotAvailable(t *testing.T) {
 	onBoth(t, func(s *scene) {
 		transport := s.open(s.T, s.dsn, "lock_timeout", "20ms")
 		policy := &retry.Policy{MaxAttempts: 3, NewBackOff: func() backoff.BackOff { return &backoff.ZeroBackOff{} }}
-		c, mine := s.clientOf("accounts", &occ.Options{Retry: policy}, transport), held(1)
-		other := s.hold(bump)
+		c, mine := s.clientOf("accounts", &occ.Options{Retry: policy}, transport), servertest.Held(1)
+		other := s.hold(servertest.Bump)
 		err := c.Update(s.Context(), &mine)
 		require.ErrorIs(s, err, occ.ErrExhausted)
 		require.NotErrorIs(s, err, occ.ErrAmbiguous)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
+	"github.com/occkit/occkit/dialects/postgres"
 	"github.com/occkit/occkit/occ"
 )
 
@@ -22,27 +24,6 @@ var lostRows = []row{
 	{"context done during COMMIT, black hole", TestServerBlackholeAtCommit},
 	{"context done during an autocommit write, black hole", TestServerBlackholeAtWrite},
 	{"context done while connecting: nothing was sent", TestServerBlackholeAtConnect},
-}
-
-// hooked does something just before each COMMIT.
-type hooked struct {
-	dialects.DB
-	commit func()
-}
-
-func (h hooked) Conn(ctx context.Context) (dialects.Conn, error) {
-	c, err := h.DB.Conn(ctx)
-	return hookedConn{c, h.commit}, err
-}
-
-type hookedConn struct {
-	dialects.Conn
-	commit func()
-}
-
-func (c hookedConn) Commit(ctx context.Context) error {
-	c.commit()
-	return c.Conn.Commit(ctx)
 }
 
 // remote is a scene whose clients reach the server through a proxy.
@@ -104,10 +85,10 @@ func TestServerLostReplyToCommit(t *testing.T) {
 	onBothRemote(t, func(r *remote) {
 		transport := r.open(r.T, r.far)
 		r.warm(transport)
-		c, mine := r.clientOf("accounts", &occ.Options{}, hooked{transport, r.proxy.CutReplies}), account{ID: 1, Balance: 7}
+		c, mine := r.clientOf("accounts", &occ.Options{}, servertest.BeforeCommit{DB: transport, Do: r.proxy.CutReplies}), account{ID: 1, Balance: 7}
 		err := c.Overwrite(r.Context(), &mine, "test")
-		ambiguous(r, err, dialects.Commit)
-		classified(r, c.attempts(1)[0], dialects.Lost, dialects.Commit, dialects.Ambiguous)
+		servertest.Ambiguous(r, err, dialects.Commit)
+		servertest.Classified(r, postgres.New(), c.attempts(1)[0], dialects.Lost, dialects.Commit, dialects.Ambiguous)
 		require.Equal(r, account{ID: 1, Balance: 7}, mine)
 		r.once(account{ID: 1, Balance: 7, Version: 2})
 		r.Logf("pgx calls it safe to retry: %v (%v)", pgconn.SafeToRetry(err), err)
@@ -122,13 +103,13 @@ func (r *remote) loses(params []string, write func(c *client) error) {
 	r.warm(transport)
 	c := r.clientOf("accounts", &occ.Options{}, transport)
 	other := r.hold("SELECT 1 FROM accounts WHERE id = 1 FOR UPDATE")
-	done := async(func() error { return write(c) })
+	done := servertest.Async(func() error { return write(c) })
 	other.waiter()
 	r.proxy.CutReplies()
 	other.rollback()
 	err := <-done
-	ambiguous(r, err, dialects.Autocommit)
-	classified(r, err, dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
+	servertest.Ambiguous(r, err, dialects.Autocommit)
+	servertest.Classified(r, postgres.New(), err, dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
 	r.Logf("pgx calls it safe to retry: %v (%v)", pgconn.SafeToRetry(err), err)
 }
 
@@ -174,13 +155,13 @@ func TestServerBlackholeAtCommit(t *testing.T) {
 	onBothRemote(t, func(r *remote) {
 		transport := r.open(r.T, r.far, "application_name", "swallowed")
 		opts := &occ.Options{CommitTimeout: 100 * time.Millisecond}
-		c, mine := r.clientOf("accounts", opts, hooked{transport, r.proxy.Blackhole}), account{ID: 1, Balance: 7}
+		c, mine := r.clientOf("accounts", opts, servertest.BeforeCommit{DB: transport, Do: r.proxy.Blackhole}), account{ID: 1, Balance: 7}
 		start := time.Now()
 		err := c.Overwrite(r.Context(), &mine, "test")
 		require.Less(r, time.Since(start), 3*time.Second, "the caller's context has no end; CommitTimeout has")
-		ambiguous(r, err, dialects.Commit)
+		servertest.Ambiguous(r, err, dialects.Commit)
 		c.attempts(1)
-		r.holds(held(1)) // and yet it is on its way:
+		r.holds(servertest.Held(1)) // and yet it is on its way:
 		r.proxy.Heal()
 		r.until("SELECT (count(*) = 0)::int FROM pg_stat_activity WHERE application_name = 'swallowed' AND datname = current_database()")
 		got := value[int](r.scene, "SELECT version FROM accounts WHERE id = 1")
@@ -194,24 +175,24 @@ func TestServerBlackholeAtWrite(t *testing.T) {
 	onBothRemote(t, func(r *remote) {
 		transport := r.open(r.T, r.far)
 		r.warm(transport)
-		c, mine := r.clientOf("accounts", &occ.Options{}, transport), held(1)
+		c, mine := r.clientOf("accounts", &occ.Options{}, transport), servertest.Held(1)
 		r.proxy.Blackhole()
 		ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
 		err := c.Update(ctx, &mine)
 		require.Less(r, time.Since(start), 3*time.Second)
-		ambiguous(r, err, dialects.Autocommit)
+		servertest.Ambiguous(r, err, dialects.Autocommit)
 		require.ErrorIs(r, err, context.DeadlineExceeded)
 		c.attempts(1)
-		require.Equal(r, held(1), mine)
+		require.Equal(r, servertest.Held(1), mine)
 	})
 }
 
 func TestServerBlackholeAtConnect(t *testing.T) {
 	t.Parallel()
 	onBothRemote(t, func(r *remote) {
-		c, mine := r.clientOf("accounts", &occ.Options{}, r.open(r.T, r.far)), held(1)
+		c, mine := r.clientOf("accounts", &occ.Options{}, r.open(r.T, r.far)), servertest.Held(1)
 		r.proxy.Blackhole()
 		ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
 		defer cancel()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
+	"github.com/occkit/occkit/dialects/postgres"
 	"github.com/occkit/occkit/occ"
 	"github.com/occkit/occkit/occ/retry"
 )
@@ -35,7 +37,7 @@ func (s *scene) interrupted(phase dialects.Phase, interrupt func(pid int)) (mine
 	s.Helper()
 	s.exec("UPDATE accounts SET balance = 100, version = 1 WHERE id = 1")
 	c, mine := s.client(), account{ID: 1, Balance: 7, Version: 1}
-	done := async(func() error { return waits[phase](s, c, &mine) })
+	done := servertest.Async(func() error { return waits[phase](s, c, &mine) })
 	interrupt(s.until("SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))
 	err = <-done
 	c.attempts(1)
@@ -65,14 +67,14 @@ func TestServerSynchronousReplication(t *testing.T) {
 				s.holds(applied)
 
 				mine, err = s.interrupted(phase, func(pid int) { s.exec("SELECT pg_terminate_backend($1)", pid) })
-				ambiguous(s, err, phase)
-				classified(s, err, dialects.Lost, phase, dialects.Ambiguous)
+				servertest.Ambiguous(s, err, phase)
+				servertest.Classified(s, postgres.New(), err, dialects.Lost, phase, dialects.Ambiguous)
 				require.Equal(s, account{ID: 1, Balance: 7, Version: 1}, mine)
 				s.holds(applied)
 
 				_, err = s.interrupted(phase, func(pid int) { kill(s, pid) })
-				ambiguous(s, err, phase)
-				classified(s, err, dialects.Lost, phase, dialects.Ambiguous)
+				servertest.Ambiguous(s, err, phase)
+				servertest.Classified(s, postgres.New(), err, dialects.Lost, phase, dialects.Ambiguous)
 				server.Restart()
 				s.admin.Reset()
 				s.holds(applied)
@@ -98,7 +100,7 @@ func TestServerShutsDown(t *testing.T) {
 				c = s.clientOf("accounts", &occ.Options{Retry: &retry.Policy{MaxOutages: -1}}, c.transport)
 			}
 			judged(s, err, "57P03", dialects.Unavailable, dialects.Connecting, dialects.Down)
-			mine := held(1)
+			mine := servertest.Held(1)
 			err = c.Update(s.Context(), &mine)
 			require.ErrorIs(s, err, occ.ErrUnavailable)
 			require.NotErrorIs(s, err, occ.ErrAmbiguous)
@@ -122,7 +124,7 @@ func TestServerTooManyConnections(t *testing.T) {
 		require.NoError(s, only.Ping(s.Context()))
 
 		transport := s.open(s.T, s.dsn, "user", role, "password", "canary")
-		c, mine := s.clientOf("accounts", &occ.Options{Retry: &retry.Policy{MaxOutages: -1}}, transport), held(1)
+		c, mine := s.clientOf("accounts", &occ.Options{Retry: &retry.Policy{MaxOutages: -1}}, transport), servertest.Held(1)
 		err := c.Update(s.Context(), &mine)
 		require.ErrorIs(s, err, occ.ErrUnavailable)
 		require.NotErrorIs(s, err, occ.ErrAmbiguous)

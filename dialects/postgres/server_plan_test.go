@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/pgxdb"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/occ"
@@ -34,7 +35,7 @@ func (s *scene) single(transport string) (*client, *pgxpool.Pool) {
 		s.Cleanup(func() { _ = db.Close() })
 		d = sqldb.New(db)
 	}
-	c, mine := s.clientOf("accounts", &occ.Options{}, d), held(2)
+	c, mine := s.clientOf("accounts", &occ.Options{}, d), servertest.Held(2)
 	require.NoError(s, c.Update(s.Context(), &mine))
 	require.NoError(s, c.Touch(s.Context(), &mine))
 	_, err = c.Get(s.Context(), 2)
@@ -61,7 +62,7 @@ func TestServerPlanChanges(t *testing.T) {
 	t.Parallel()
 	eachSingle(t, func(s *scene, c *client, _ *pgxpool.Pool) {
 		s.exec("ALTER TABLE accounts ALTER version TYPE bigint")
-		mine := held(1)
+		mine := servertest.Held(1)
 		require.NoError(s, c.Update(s.Context(), &mine))
 		require.Equal(s, account{ID: 1, Balance: 100, Version: 2}, mine)
 		judged(s, c.attempts(2)[0], "0A000", dialects.Replan, dialects.Autocommit, dialects.Retry)
@@ -76,10 +77,10 @@ func TestServerPlanChangesJoined(t *testing.T) {
 	t.Parallel()
 	eachSingle(t, func(s *scene, c *client, _ *pgxpool.Pool) {
 		s.exec("ALTER TABLE accounts ALTER version TYPE bigint")
-		mine := held(1)
+		mine := servertest.Held(1)
 		conn, repo := c.begin()
 		err := repo.Update(s.Context(), &mine)
-		refused(s, err, nil)
+		servertest.Refused(s, err, nil)
 		judged(s, err, "0A000", dialects.Replan, dialects.InTx, dialects.Retry)
 		require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned)
 		require.NoError(s, conn.Rollback(s.Context()))
@@ -103,7 +104,7 @@ func TestServerPlanVanishes(t *testing.T) {
 			require.NoError(s, conn.Conn().PgConn().Exec(s.Context(), "DEALLOCATE ALL").Close())
 		}
 		forget()
-		mine := held(1)
+		mine := servertest.Held(1)
 		require.NoError(s, c.Update(s.Context(), &mine))
 		judged(s, c.attempts(2)[0], "26000", dialects.Replan, dialects.Autocommit, dialects.Retry)
 		forget()

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/occ"
 	"github.com/occkit/occkit/occ/retry"
 )
@@ -26,10 +27,10 @@ var refusedRows = []row{
 // that neither the row nor the caller's struct moved.
 func (c *client) unchanged(err error, mine, before account, code string, class dialects.Class, kind error) {
 	c.s.Helper()
-	refused(c.s, err, kind)
+	servertest.Refused(c.s, err, kind)
 	judged(c.s, c.attempts(1)[0], code, class, dialects.Autocommit, dialects.Refused)
 	require.Equal(c.s, before, mine)
-	c.s.holds(held(before.ID))
+	c.s.holds(servertest.Held(before.ID))
 }
 
 func TestServerVersionOverflow(t *testing.T) {
@@ -51,7 +52,7 @@ func TestServerVersionOverflow(t *testing.T) {
 			c, mine := s.client(), account{ID: 1, Balance: 7, Version: last}
 			err := write(s.Context(), c, &mine)
 			require.ErrorIs(s, err, occ.ErrOverflow, name)
-			refused(s, err, occ.ErrOverflow)
+			servertest.Refused(s, err, occ.ErrOverflow)
 			judged(s, c.attempts(1)[0], "22003", dialects.Overflow, dialects.Autocommit, dialects.Refused)
 			require.Equal(s, account{ID: 1, Balance: 7, Version: last}, mine, name)
 			s.holds(account{ID: 1, Balance: 100, Version: last})
@@ -135,9 +136,9 @@ func TestServerDeferredForeignKey(t *testing.T) {
 		// A statement without rows reports it as well.
 		d := s.client()
 		err = d.db.Exec(s.Context(), "UPDATE accounts SET balance = 7, version = version + 1 WHERE id = 1 AND version = 1")
-		refused(s, err, nil)
+		servertest.Refused(s, err, nil)
 		judged(s, err, "23503", dialects.Rejected, dialects.Autocommit, dialects.Refused)
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }
 
@@ -154,7 +155,7 @@ func TestServerDeferredForeignKeyAtCommit(t *testing.T) {
 		mine = account{ID: 1, Balance: 7, Version: 1}
 		require.NoError(s, repo.Update(s.Context(), &mine))
 		judged(s, conn.Commit(s.Context()), "23503", dialects.Rejected, dialects.Commit, dialects.Refused)
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }
 
@@ -187,7 +188,7 @@ func TestServerReadOnly(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
 		transport := s.open(s.T, s.dsn, "default_transaction_read_only", "on")
-		c, mine := s.clientOf("accounts", &occ.Options{Retry: &retry.Policy{MaxOutages: 1}}, transport), held(1)
+		c, mine := s.clientOf("accounts", &occ.Options{Retry: &retry.Policy{MaxOutages: 1}}, transport), servertest.Held(1)
 		err := c.Update(s.Context(), &mine)
 		require.ErrorIs(s, err, occ.ErrUnavailable)
 		require.NotErrorIs(s, err, occ.ErrAmbiguous)
@@ -196,6 +197,6 @@ func TestServerReadOnly(t *testing.T) {
 		}
 		_, err = c.Get(s.Context(), 1)
 		require.NoError(s, err, "reading works")
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/pgxdb"
 	"github.com/occkit/occkit/dialects/postgres"
 	"github.com/occkit/occkit/dialects/sqldb"
@@ -21,14 +21,7 @@ import (
 	"github.com/occkit/occkit/occ/observe"
 )
 
-type account struct {
-	ID      int64 `occ:"id,key"`
-	Balance int64 `occ:"balance"`
-	Version int64 `occ:"version,version"`
-}
-
-// held is what every scene's rows look like at first.
-func held(id int64) account { return account{ID: id, Balance: 100, Version: 1} }
+type account = servertest.Account
 
 // openers are the transports over PostgreSQL. Params are settings of the session
 // and of the connection, name and value in turn.
@@ -149,9 +142,6 @@ func (s *scene) hold(text string, args ...any) *holder {
 	return &holder{s, tx}
 }
 
-// bump is another writer's change of row 1.
-const bump = "UPDATE accounts SET balance = 500, version = version + 1 WHERE id = 1"
-
 type holder struct {
 	s *scene
 	pgx.Tx
@@ -217,61 +207,13 @@ func (c *client) begin() (dialects.Conn, *occ.Repository[account, int64]) {
 	return conn, c.In(occ.Join(conn))
 }
 
-// async runs f and delivers its error.
-func async(f func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	return done
-}
-
 // judged requires the server's code, its class, and what that means in a phase.
 func judged(t testing.TB, err error, code string, class dialects.Class, phase dialects.Phase, outcome dialects.Outcome) {
 	t.Helper()
 	var server *pgconn.PgError
 	require.ErrorAs(t, err, &server)
 	require.Equal(t, code, server.Code, server.Message)
-	classified(t, err, class, phase, outcome)
-}
-
-func classified(t testing.TB, err error, class dialects.Class, phase dialects.Phase, outcome dialects.Outcome) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, class.String(), postgres.New().Classify(err).String(), "%T: %v", err, err)
-	require.Equal(t, outcome.String(), class.At(phase).String(), phase.String())
-}
-
-// conflict requires a conflict with the current row.
-func conflict(t testing.TB, err error, current account) {
-	t.Helper()
-	var c *occ.Conflict[account]
-	require.ErrorAs(t, err, &c)
-	require.Equal(t, &current, c.Current)
-	require.Equal(t, current.Version, c.Actual)
-	require.NotErrorIs(t, err, occ.ErrAmbiguous)
-}
-
-// refused requires an error that proves that nothing was written and that says
-// nothing else.
-func refused(t testing.TB, err, kind error) {
-	t.Helper()
-	var op *occ.OpError
-	require.ErrorAs(t, err, &op)
-	require.Equal(t, kind, op.Kind, err)
-	for _, other := range []error{occ.ErrAmbiguous, occ.ErrConflict, occ.ErrExhausted} {
-		if !errors.Is(kind, other) {
-			require.NotErrorIs(t, err, other)
-		}
-	}
-}
-
-// ambiguous requires an outcome that is said to be unknown, at a phase.
-func ambiguous(t testing.TB, err error, phase dialects.Phase) {
-	t.Helper()
-	var a *occ.AmbiguousError
-	require.ErrorAs(t, err, &a)
-	require.Equal(t, phase.String(), a.Phase)
-	require.NotErrorIs(t, err, occ.ErrConflict)
-	require.NotErrorIs(t, err, occ.ErrExhausted)
+	servertest.Classified(t, postgres.New(), err, class, phase, outcome)
 }
 
 // onOne makes a scene for one transport.

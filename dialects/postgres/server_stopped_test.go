@@ -8,6 +8,7 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/postgres"
 	"github.com/occkit/occkit/occ"
 )
@@ -30,18 +31,18 @@ var stoppedRows = []row{
 // attempt, and that nothing was written once the lock is gone.
 func (c *client) stopped(err error, other *holder) {
 	c.s.Helper()
-	refused(c.s, err, nil)
+	servertest.Refused(c.s, err, nil)
 	judged(c.s, err, "57014", dialects.Canceled, dialects.Autocommit, dialects.Stopped)
 	c.attempts(1)
 	other.rollback()
-	c.s.holds(held(1))
+	c.s.holds(servertest.Held(1))
 }
 
 func TestServerStatementTimeout(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client("statement_timeout", "50ms"), held(1)
-		other := s.hold(bump)
+		c, mine := s.client("statement_timeout", "50ms"), servertest.Held(1)
+		other := s.hold(servertest.Bump)
 		c.stopped(c.Update(s.Context(), &mine), other)
 	})
 }
@@ -49,9 +50,9 @@ func TestServerStatementTimeout(t *testing.T) {
 func TestServerCancelRequest(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
-		other := s.hold(bump)
-		done := async(func() error { return c.Update(s.Context(), &mine) })
+		c, mine := s.client(), servertest.Held(1)
+		other := s.hold(servertest.Bump)
+		done := servertest.Async(func() error { return c.Update(s.Context(), &mine) })
 		s.exec("SELECT pg_cancel_backend($1)", other.waiter())
 		c.stopped(<-done, other)
 	})
@@ -60,11 +61,11 @@ func TestServerCancelRequest(t *testing.T) {
 func TestServerStatementTimeoutJoined(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client("statement_timeout", "50ms"), held(1)
-		s.hold(bump)
+		c, mine := s.client("statement_timeout", "50ms"), servertest.Held(1)
+		s.hold(servertest.Bump)
 		_, repo := c.begin()
 		err := repo.Update(s.Context(), &mine)
-		refused(s, err, nil)
+		servertest.Refused(s, err, nil)
 		judged(s, err, "57014", dialects.Canceled, dialects.InTx, dialects.Stopped)
 		require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned)
 	})
@@ -73,45 +74,45 @@ func TestServerStatementTimeoutJoined(t *testing.T) {
 func TestServerCallerCancels(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
-		other := s.hold(bump)
+		c, mine := s.client(), servertest.Held(1)
+		other := s.hold(servertest.Bump)
 		ctx, cancel := context.WithCancel(s.Context())
 		defer cancel()
-		done := async(func() error { return c.Update(ctx, &mine) })
+		done := servertest.Async(func() error { return c.Update(ctx, &mine) })
 		other.waiter()
 		cancel()
 		err := <-done
-		ambiguous(s, err, dialects.Autocommit)
+		servertest.Ambiguous(s, err, dialects.Autocommit)
 		require.ErrorIs(s, err, context.Canceled)
-		classified(s, c.attempts(1)[0], dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
-		require.Equal(s, held(1), mine)
+		servertest.Classified(s, postgres.New(), c.attempts(1)[0], dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
+		require.Equal(s, servertest.Held(1), mine)
 	})
 }
 
 func TestServerCallerCancelsJoined(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
-		other := s.hold(bump)
+		c, mine := s.client(), servertest.Held(1)
+		other := s.hold(servertest.Bump)
 		_, repo := c.begin()
 		ctx, cancel := context.WithCancel(s.Context())
 		defer cancel()
-		done := async(func() error { return repo.Update(ctx, &mine) })
+		done := servertest.Async(func() error { return repo.Update(ctx, &mine) })
 		other.waiter()
 		cancel()
 		err := <-done
-		refused(s, err, nil)
+		servertest.Refused(s, err, nil)
 		require.ErrorIs(s, err, context.Canceled)
 		require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned)
 		other.rollback()
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }
 
 func TestServerContextDoneBefore(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
+		c, mine := s.client(), servertest.Held(1)
 		ctx, cancel := context.WithCancel(s.Context())
 		cancel()
 		err := c.Update(ctx, &mine)
@@ -120,19 +121,19 @@ func TestServerContextDoneBefore(t *testing.T) {
 		_, err = c.Mutate(ctx, 1, func(*account) error { return nil })
 		require.ErrorIs(s, err, context.Canceled)
 		require.NotErrorIs(s, err, occ.ErrAmbiguous)
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }
 
 func TestServerFailedTransaction(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
+		c, mine := s.client(), servertest.Held(1)
 		conn, repo := c.begin()
 		_, err := conn.Exec(s.Context(), "SELECT 1/0", nil) // swallowed by the caller
 		judged(s, err, "22012", dialects.Rejected, dialects.InTx, dialects.Refused)
 		err = repo.Update(s.Context(), &mine)
-		refused(s, err, nil)
+		servertest.Refused(s, err, nil)
 		judged(s, err, "25P02", dialects.Rejected, dialects.InTx, dialects.Refused)
 		require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned)
 	})
@@ -143,15 +144,15 @@ func TestServerFailedTransaction(t *testing.T) {
 func TestServerCommitAnsweredWithRollback(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, dbtest.Postgres(t), openers["pgxdb"])
-	c, mine := s.client(), held(1)
+	c, mine := s.client(), servertest.Held(1)
 	conn, repo := c.begin()
 	require.NoError(s, repo.Update(s.Context(), &mine))
 	_, err := conn.Exec(s.Context(), "SELECT 1/0", nil)
 	require.Error(s, err)
 	err = conn.Commit(s.Context())
 	require.ErrorIs(s, err, dialects.ErrRolledBack)
-	classified(s, err, dialects.Conflict, dialects.Commit, dialects.Retry)
-	s.holds(held(1))
+	servertest.Classified(s, postgres.New(), err, dialects.Conflict, dialects.Commit, dialects.Retry)
+	s.holds(servertest.Held(1))
 
 	// occ never commits a transaction that met an error, so its own units do not
 	// depend on the tag.
@@ -162,28 +163,28 @@ func TestServerCommitAnsweredWithRollback(t *testing.T) {
 func TestServerIdleInTransaction(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client("idle_in_transaction_session_timeout", "20ms", "application_name", "idler"), held(1)
+		c, mine := s.client("idle_in_transaction_session_timeout", "20ms", "application_name", "idler"), servertest.Held(1)
 		_, repo := c.begin()
 		s.until("SELECT (count(*) = 0)::int FROM pg_stat_activity WHERE application_name = 'idler' AND $1 <> ''", s.Name())
 		err := repo.Update(s.Context(), &mine)
-		refused(s, err, occ.ErrUnavailable)
-		classified(s, err, dialects.Lost, dialects.InTx, dialects.Down)
+		servertest.Refused(s, err, occ.ErrUnavailable)
+		servertest.Classified(s, postgres.New(), err, dialects.Lost, dialects.InTx, dialects.Down)
 		require.ErrorIs(s, repo.Update(s.Context(), &mine), occ.ErrPoisoned)
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }
 
 func TestServerTerminatedWrite(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
-		other := s.hold(bump)
-		done := async(func() error { return c.Update(s.Context(), &mine) })
+		c, mine := s.client(), servertest.Held(1)
+		other := s.hold(servertest.Bump)
+		done := servertest.Async(func() error { return c.Update(s.Context(), &mine) })
 		s.exec("SELECT pg_terminate_backend($1)", other.waiter())
 		err := <-done
-		ambiguous(s, err, dialects.Autocommit)
+		servertest.Ambiguous(s, err, dialects.Autocommit)
 		judged(s, c.attempts(1)[0], "57P01", dialects.Lost, dialects.Autocommit, dialects.Ambiguous)
-		require.Equal(s, held(1), mine)
+		require.Equal(s, servertest.Held(1), mine)
 		other.rollback()
 		_, err = c.Mutate(s.Context(), 1, func(*account) error { return nil })
 		require.NoError(s, err, "the dead connection went back to the pool")
@@ -193,15 +194,15 @@ func TestServerTerminatedWrite(t *testing.T) {
 func TestServerTerminatedTransaction(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
-		c, mine := s.client(), held(1)
-		other := s.hold(bump)
+		c, mine := s.client(), servertest.Held(1)
+		other := s.hold(servertest.Bump)
 		_, repo := c.begin()
-		done := async(func() error { return repo.Update(s.Context(), &mine) })
+		done := servertest.Async(func() error { return repo.Update(s.Context(), &mine) })
 		s.exec("SELECT pg_terminate_backend($1)", other.waiter())
 		err := <-done
-		refused(s, err, occ.ErrUnavailable)
+		servertest.Refused(s, err, occ.ErrUnavailable)
 		judged(s, err, "57P01", dialects.Lost, dialects.InTx, dialects.Down)
 		other.rollback()
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }

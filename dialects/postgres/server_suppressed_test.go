@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/occ"
 )
 
@@ -58,23 +59,23 @@ func (s *scene) swallowed(params ...string) {
 			return err
 		},
 	} {
-		c, mine := s.client(params...), held(1)
+		c, mine := s.client(params...), servertest.Held(1)
 		err := write(c, &mine)
 		want := occ.ErrSuppressed
 		if name == "joined" && errors.Is(err, occ.ErrGone) { // no plain read there: it may show a snapshot
 			want = occ.ErrGone
 		}
 		require.ErrorIs(s, err, want, name)
-		refused(s, err, want)
+		servertest.Refused(s, err, want)
 		c.attempts(1)
-		require.Equal(s, held(1), mine, name)
-		s.holds(held(1))
+		require.Equal(s, servertest.Held(1), mine, name)
+		s.holds(servertest.Held(1))
 	}
 	c := s.client(params...)
 	_, err := c.Mutate(s.Context(), 1, func(a *account) error { a.Balance++; return nil })
 	require.ErrorIs(s, err, occ.ErrSuppressed)
 	c.attempts(2) // the second attempt looks again, under a lock
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerTriggerSwallows(t *testing.T) {
@@ -94,9 +95,9 @@ func TestServerRowSecurityHides(t *testing.T) {
 		s.exec("CREATE POLICY see ON accounts FOR SELECT USING (true)")
 		s.exec("CREATE POLICY change ON accounts FOR UPDATE USING (id = 2)")
 		s.exec("CREATE POLICY remove ON accounts FOR DELETE USING (id = 2)")
-		c, other := s.client("role", role), held(2)
+		c, other := s.client("role", role), servertest.Held(2)
 		require.NoError(s, c.Update(s.Context(), &other), "the policy allows this one")
-		nobody := held(3)
+		nobody := servertest.Held(3)
 		require.ErrorIs(s, c.Update(s.Context(), &nobody), occ.ErrGone, "not hidden but absent")
 		_, err := c.Get(s.Context(), 1)
 		require.NoError(s, err, "reading shows the row")
@@ -126,20 +127,20 @@ func TestServerRuleSwallows(t *testing.T) {
 	onBoth(t, func(s *scene) {
 		s.exec("CREATE RULE quiet_update AS ON UPDATE TO accounts DO INSTEAD NOTHING")
 		s.exec("CREATE RULE quiet_delete AS ON DELETE TO accounts DO INSTEAD NOTHING")
-		c, mine := s.client(), held(1)
+		c, mine := s.client(), servertest.Held(1)
 		err := c.Update(s.Context(), &mine)
-		c.unchanged(err, mine, held(1), "0A000", dialects.Rejected, nil)
+		c.unchanged(err, mine, servertest.Held(1), "0A000", dialects.Rejected, nil)
 
 		c = s.client()
 		err = c.Delete(s.Context(), &mine)
-		refused(s, err, occ.ErrSuppressed)
+		servertest.Refused(s, err, occ.ErrSuppressed)
 		c.attempts(1)
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 
 		// A program's own statement learns that no row was affected.
 		text := "UPDATE accounts SET balance = 7, version = version + 1 WHERE id = 1 AND version = 1"
 		require.ErrorIs(s, c.db.Exec(s.Context(), text), occ.ErrConflict)
-		s.holds(held(1))
+		s.holds(servertest.Held(1))
 	})
 }
 
@@ -155,13 +156,13 @@ func TestServerInsteadOfTriggerLies(t *testing.T) {
 		mine := account{ID: 1, Balance: 7, Version: 1}
 		require.NoError(s, c.Update(s.Context(), &mine))
 		require.Equal(s, account{ID: 1, Balance: 7, Version: 2}, mine)
-		s.holds(held(1))
-		conflict(s, c.Update(s.Context(), &mine), held(1))
+		s.holds(servertest.Held(1))
+		servertest.Conflict(s, c.Update(s.Context(), &mine), servertest.Held(1))
 		c.attempts(2)
 
 		err := c.Delete(s.Context(), &account{ID: 1, Version: 1}) // NEW is NULL here
-		refused(s, err, occ.ErrSuppressed)
-		s.holds(held(1))
+		servertest.Refused(s, err, occ.ErrSuppressed)
+		s.holds(servertest.Held(1))
 	})
 }
 
@@ -169,7 +170,7 @@ func TestServerTriggerMovesVersion(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *scene) {
 		s.trigger("BEFORE UPDATE ON accounts", "NEW.version := OLD.version + 5; RETURN NEW;")
-		c, mine := s.client(), held(1)
+		c, mine := s.client(), servertest.Held(1)
 		for _, want := range []int64{6, 11, 16} {
 			require.NoError(s, c.Update(s.Context(), &mine))
 			require.Equal(s, want, mine.Version)
@@ -178,7 +179,7 @@ func TestServerTriggerMovesVersion(t *testing.T) {
 		require.NoError(s, err)
 		require.Equal(s, account{ID: 1, Balance: 101, Version: 21}, got)
 		s.holds(got)
-		conflict(s, c.Update(s.Context(), &mine), got)
+		servertest.Conflict(s, c.Update(s.Context(), &mine), got)
 		c.attempts(5)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/sqlite"
 	"github.com/occkit/occkit/occ"
 )
@@ -33,14 +34,14 @@ func (c *client) busy(err error, phase dialects.Phase, attempts int) {
 		judged(c.s, attempt, 5, dialects.Busy, phase, dialects.Retry)
 	}
 	c.clean()
-	c.s.holds(held(1))
+	c.s.holds(servertest.Held(1))
 }
 
 func TestServerBusyWrite(t *testing.T) {
 	t.Parallel()
 	for _, journal := range []string{"WAL", "DELETE"} {
 		s := newScene(t, journal)
-		c, mine := s.client(2), held(1)
+		c, mine := s.client(2), servertest.Held(1)
 		release := s.hold("BEGIN IMMEDIATE")
 		c.busy(c.Update(t.Context(), &mine), dialects.Autocommit, 2)
 		release()
@@ -52,7 +53,7 @@ func TestServerBusyAtBegin(t *testing.T) {
 	t.Parallel()
 	for _, journal := range []string{"WAL", "DELETE"} {
 		s := newScene(t, journal)
-		c, mine := s.client(2), held(1)
+		c, mine := s.client(2), servertest.Held(1)
 		release := s.hold("BEGIN IMMEDIATE")
 		c.busy(c.Overwrite(t.Context(), &mine, "test"), dialects.InTx, 2)
 		release()
@@ -63,17 +64,17 @@ func TestServerBusyAtBegin(t *testing.T) {
 func TestServerBusyInTransaction(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "DELETE")
-	c, mine := s.client(1), held(1)
+	c, mine := s.client(1), servertest.Held(1)
 	conn, repo, _ := c.begin("BEGIN")
 	_, err := repo.Get(t.Context(), 1)
 	require.NoError(t, err)
 	s.hold("BEGIN IMMEDIATE")
 	err = repo.Update(t.Context(), &mine)
-	refused(t, err, nil)
+	servertest.Refused(t, err, nil)
 	judged(t, err, 5, dialects.Busy, dialects.InTx, dialects.Retry)
 	require.ErrorIs(t, repo.Update(t.Context(), &mine), occ.ErrPoisoned)
 	require.NoError(t, conn.Rollback(t.Context()))
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 // With a rollback journal a reader keeps the writer from committing.
@@ -110,7 +111,7 @@ func TestServerBusyAtEndOfWrite(t *testing.T) {
 		},
 		"exec": func(c *client, _ *account) error {
 			c.errs = nil
-			err := c.db.Exec(t.Context(), bump)
+			err := c.db.Exec(t.Context(), servertest.Bump)
 			c.errs = append(c.errs, err)
 			require.NotErrorIs(t, err, occ.ErrAmbiguous)
 			if err != nil {
@@ -134,11 +135,11 @@ func TestServerBusyAtEndOfWrite(t *testing.T) {
 func TestServerBusySnapshot(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "WAL")
-	c, mine := s.client(1, "busy_timeout(30000)"), held(1)
+	c, mine := s.client(1, "busy_timeout(30000)"), servertest.Held(1)
 	conn, repo, giveBack := c.begin("BEGIN")
 	_, err := repo.Get(t.Context(), 1) // takes the snapshot
 	require.NoError(t, err)
-	exec(t, s.admin, bump)
+	exec(t, s.admin, servertest.Bump)
 	start := time.Now()
 	err = repo.Update(t.Context(), &mine)
 	require.Less(t, time.Since(start), 10*time.Second, "the busy timeout does not apply")
@@ -160,19 +161,19 @@ func TestServerBusySnapshot(t *testing.T) {
 func TestServerStaleVersion(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "WAL")
-	c, mine := s.client(1), held(1)
-	exec(t, s.admin, bump)
-	conflict(t, c.Update(t.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
+	c, mine := s.client(1), servertest.Held(1)
+	exec(t, s.admin, servertest.Bump)
+	servertest.Conflict(t, c.Update(t.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
 	conn, repo, _ := c.begin(sqlite.New().Begin())
-	conflict(t, repo.Update(t.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
+	servertest.Conflict(t, repo.Update(t.Context(), &mine), account{ID: 1, Balance: 500, Version: 2})
 	require.NoError(t, conn.Rollback(t.Context()))
-	require.Equal(t, held(1), mine)
+	require.Equal(t, servertest.Held(1), mine)
 }
 
 func TestServerContext(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "WAL")
-	c, mine := s.client(0, "busy_timeout(2000)"), held(1)
+	c, mine := s.client(0, "busy_timeout(2000)"), servertest.Held(1)
 	release := s.hold("BEGIN IMMEDIATE")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -180,9 +181,9 @@ func TestServerContext(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, occ.ErrConflict)
 	t.Logf("%v; ambiguous: %v", err, sqlite.New().Classify(err))
-	require.Equal(t, held(1), mine)
+	require.Equal(t, servertest.Held(1), mine)
 	c.attempts(1)
 	release()
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 	require.NoError(t, c.Update(t.Context(), &mine), "the connection is usable")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/sqlite"
 	"github.com/occkit/occkit/occ"
 )
@@ -51,12 +52,12 @@ func TestServerFull(t *testing.T) {
 	conn, repo, joined := c.fullUnit(notes, func(joined *occ.Repository[note, int64]) error {
 		return joined.Insert(t.Context(), &note{ID: 2, Text: long})
 	})
-	mine := held(2)
+	mine := servertest.Held(2)
 	require.ErrorIs(t, repo.Update(t.Context(), &mine), occ.ErrPoisoned)
 	require.ErrorIs(t, joined.Insert(t.Context(), &note{ID: 3}), occ.ErrPoisoned)
 	require.ErrorContains(t, conn.Commit(t.Context()), "no transaction is active")
-	s.holds(held(1))
-	_, err := conn.Exec(t.Context(), bump, nil)
+	s.holds(servertest.Held(1))
+	_, err := conn.Exec(t.Context(), servertest.Bump, nil)
 	require.NoError(t, err)
 	s.holds(account{ID: 1, Balance: 500, Version: 2})
 }
@@ -71,10 +72,10 @@ func TestServerFullHalf(t *testing.T) {
 	conn, repo, _ := c.fullUnit(notes, func(joined *occ.Repository[note, int64]) error {
 		return joined.Update(t.Context(), &note{ID: 1, Text: long, Version: 1})
 	})
-	mine := held(2)
+	mine := servertest.Held(2)
 	require.ErrorIs(t, repo.Update(t.Context(), &mine), occ.ErrPoisoned)
 	require.NoError(t, conn.Rollback(t.Context()), "the transaction is open")
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 // fullUnit is a unit that changes row 1 and then meets the limit.
@@ -83,13 +84,13 @@ func (c *client) fullUnit(notes *occ.Repository[note, int64], write func(*occ.Re
 ) {
 	c.s.Helper()
 	conn, _, _ := c.begin(sqlite.New().Begin())
-	scope, mine := occ.Join(conn), held(1)
+	scope, mine := occ.Join(conn), servertest.Held(1)
 	repo, joined := c.In(scope), notes.In(scope)
 	require.NoError(c.s, repo.Update(c.s.Context(), &mine))
 	err := write(joined)
-	refused(c.s, err, nil)
+	servertest.Refused(c.s, err, nil)
 	judged(c.s, err, 13, dialects.Rejected, dialects.InTx, dialects.Refused)
-	c.s.holds(held(1))
+	c.s.holds(servertest.Held(1))
 	return conn, repo, joined
 }
 
@@ -99,12 +100,12 @@ func TestServerFullWrite(t *testing.T) {
 	c, notes := s.full()
 	mine := note{ID: 1, Text: long, Version: 1}
 	err := notes.Update(t.Context(), &mine)
-	refused(t, err, nil)
+	servertest.Refused(t, err, nil)
 	judged(t, c.attempts(1)[0], 13, dialects.Rejected, dialects.Autocommit, dialects.Refused)
 	require.EqualValues(t, 1, mine.Version)
 	c.errs = nil
 	err = notes.Overwrite(t.Context(), &mine, "test")
-	refused(t, err, nil)
+	servertest.Refused(t, err, nil)
 	judged(t, c.attempts(1)[0], 13, dialects.Rejected, dialects.InTx, dialects.Refused)
 	c.clean()
 	got, err := notes.Get(t.Context(), 1)
@@ -121,12 +122,12 @@ func TestServerDuplicate(t *testing.T) {
 		1555: func(c *client, a *account) error { a.Balance = 7; return c.Insert(t.Context(), a) },
 		2067: func(c *client, a *account) error { a.Balance = 101; return c.Update(t.Context(), a) },
 	} {
-		c, mine := s.client(3), held(1)
-		refused(t, write(c, &mine), occ.ErrDuplicate)
+		c, mine := s.client(3), servertest.Held(1)
+		servertest.Refused(t, write(c, &mine), occ.ErrDuplicate)
 		judged(t, c.attempts(1)[0], code, dialects.Duplicate, dialects.Autocommit, dialects.Refused)
 		require.EqualValues(t, 1, mine.Version)
 	}
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerRejected(t *testing.T) {
@@ -144,14 +145,14 @@ func TestServerRejected(t *testing.T) {
 		1:    "UPDATE nowhere SET n = 1",
 	} {
 		err := c.db.Exec(t.Context(), text)
-		refused(t, err, nil)
+		servertest.Refused(t, err, nil)
 		judged(t, err, code, dialects.Rejected, dialects.Autocommit, dialects.Refused)
 	}
-	readOnly, mine := s.client(3, "query_only(ON)"), held(1)
+	readOnly, mine := s.client(3, "query_only(ON)"), servertest.Held(1)
 	err := readOnly.Update(t.Context(), &mine)
-	refused(t, err, nil)
+	servertest.Refused(t, err, nil)
 	judged(t, readOnly.attempts(1)[0], 8, dialects.Rejected, dialects.Autocommit, dialects.Refused)
-	s.holds(held(1))
+	s.holds(servertest.Held(1))
 }
 
 func TestServerTriggerSwallows(t *testing.T) {
@@ -172,15 +173,15 @@ func TestServerTriggerSwallows(t *testing.T) {
 			return repo.Update(t.Context(), a)
 		},
 	} {
-		c, mine := s.client(3), held(1)
-		refused(t, write(c, &mine), occ.ErrSuppressed)
+		c, mine := s.client(3), servertest.Held(1)
+		servertest.Refused(t, write(c, &mine), occ.ErrSuppressed)
 		require.Len(t, c.attempts(1), 1, name)
 		require.EqualValues(t, 1, mine.Version, name)
 	}
 	c := s.client(0)
 	_, err := c.Mutate(t.Context(), 1, func(*account) error { return nil })
-	refused(t, err, occ.ErrSuppressed)
+	servertest.Refused(t, err, occ.ErrSuppressed)
 	c.attempts(2) // the second attempt looks again, under a lock
-	s.holds(held(1))
-	require.ErrorIs(t, c.db.Exec(t.Context(), bump), occ.ErrConflict, "a program's own statement affected no row")
+	s.holds(servertest.Held(1))
+	require.ErrorIs(t, c.db.Exec(t.Context(), servertest.Bump), occ.ErrConflict, "a program's own statement affected no row")
 }

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/dialects/sqlite"
 	"github.com/occkit/occkit/occ"
@@ -22,17 +22,7 @@ import (
 	"github.com/occkit/occkit/occ/retry"
 )
 
-type account struct {
-	ID      int64 `occ:"id,key"`
-	Balance int64 `occ:"balance"`
-	Version int64 `occ:"version,version"`
-}
-
-// held is what every scene's rows look like at first.
-func held(id int64) account { return account{ID: id, Balance: 100, Version: 1} }
-
-// bump is another writer's change of row 1.
-const bump = "UPDATE accounts SET balance = 500, version = version + 1 WHERE id = 1"
+type account = servertest.Account
 
 // scene is a file with a table "accounts" with the rows 1 and 2.
 type scene struct {
@@ -158,26 +148,5 @@ func judged(t testing.TB, err error, code int, class dialects.Class, phase diale
 	}
 	require.ErrorAs(t, err, &coded)
 	require.Equal(t, code, coded.Code(), coded.Error())
-	require.Equal(t, class.String(), sqlite.New().Classify(err).String(), fmt.Sprint(err))
-	require.Equal(t, outcome.String(), class.At(phase).String(), phase.String())
-}
-
-// refused requires an error that proves that nothing was written and that says
-// nothing else.
-func refused(t testing.TB, err, kind error) {
-	t.Helper()
-	var op *occ.OpError
-	require.ErrorAs(t, err, &op)
-	require.Equal(t, kind, op.Kind, err)
-	require.NotErrorIs(t, err, occ.ErrAmbiguous)
-	require.NotErrorIs(t, err, occ.ErrExhausted)
-}
-
-// conflict requires a conflict with the current row.
-func conflict(t testing.TB, err error, current account) {
-	t.Helper()
-	var c *occ.Conflict[account]
-	require.ErrorAs(t, err, &c)
-	require.Equal(t, &current, c.Current)
-	require.Equal(t, current.Version, c.Actual)
+	servertest.Classified(t, sqlite.New(), err, class, phase, outcome)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/occ"
 )
 
@@ -59,7 +60,7 @@ func TestServerOverflowStrict(t *testing.T) {
 	exec(t, s.admin, "CREATE TABLE hard (id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT")
 	exec(t, s.admin, "INSERT INTO hard VALUES (1, ?)", int64(math.MaxInt64))
 	err := s.client(1).db.Exec(t.Context(), "UPDATE hard SET version = version + 1 WHERE id = 1")
-	refused(t, err, nil)
+	servertest.Refused(t, err, nil)
 	judged(t, err, 3091, dialects.Rejected, dialects.Autocommit, dialects.Refused)
 }
 
@@ -74,7 +75,7 @@ func TestServerOverflow(t *testing.T) {
 		before := mine
 		err := write(t.Context(), c, &mine)
 		require.ErrorIs(t, err, occ.ErrOverflow, name)
-		refused(t, err, occ.ErrOverflow)
+		servertest.Refused(t, err, occ.ErrOverflow)
 		require.Equal(t, before, mine, name)
 		require.Equal(t, "integer", s.typeOfVersion(), name)
 		require.NoError(t, c.Delete(t.Context(), &mine), "a full row can go")
@@ -90,12 +91,12 @@ func TestServerVersionIsNoInteger(t *testing.T) {
 		exec(t, s.admin, "INSERT INTO accounts VALUES (1, 100, "+value+")")
 		kind := s.typeOfVersion()
 		for name, write := range writes {
-			c, mine := s.client(3), held(1)
+			c, mine := s.client(3), servertest.Held(1)
 			err := write(t.Context(), c, &mine)
 			require.ErrorIs(t, err, occ.ErrMapping, "%s at %s", name, value)
-			refused(t, err, occ.ErrMapping)
+			servertest.Refused(t, err, occ.ErrMapping)
 			require.ErrorContains(t, err, "version", "%s at %s: the message names no column", name, value)
-			require.Equal(t, held(1), mine)
+			require.Equal(t, servertest.Held(1), mine)
 			require.LessOrEqual(t, len(c.errs), 1, name)
 			c.clean()
 		}
