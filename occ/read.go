@@ -164,7 +164,10 @@ func (c *core[T, K]) collect(ctx context.Context, q dialects.Querier, st *dialec
 		}
 		return nil
 	})
-	return found, err
+	if err != nil { // no part of the rows passes for all of them
+		return nil, err
+	}
+	return found, nil
 }
 
 // reading runs body on a connection, again when the server was unavailable or
