@@ -17,7 +17,7 @@ const (
 
 // arrays writes the rows with one statement and one array for each column.
 type arrays[T any, K comparable] struct {
-	*bulk[T, K]
+	call      *bulk[T, K]
 	dialect   dialects.ArrayWriter
 	types     []string
 	all, each dialects.Statement // with and without ArrayWrite.All
@@ -33,7 +33,7 @@ type arrayKey struct {
 }
 
 func (b *bulk[T, K]) arrays(d dialects.ArrayWriter, types []string, mask string) (bulkWay[T, K], error) {
-	w := &arrays[T, K]{bulk: b, dialect: d, types: types}
+	w := &arrays[T, K]{call: b, dialect: d, types: types}
 	var err error
 	if w.all, err = w.statement(arrayKey{b.verb, mask, true, false}); err == nil {
 		w.each, err = w.statement(arrayKey{b.verb, mask, false, false})
@@ -49,16 +49,16 @@ func (b *bulk[T, K]) arrays(d dialects.ArrayWriter, types []string, mask string)
 
 // statement returns a statement, compiled once.
 func (w *arrays[T, K]) statement(key arrayKey) (dialects.Statement, error) {
-	if st, ok := w.c.bulks.Load(key); ok {
+	if st, ok := w.call.c.bulks.Load(key); ok {
 		return st.(dialects.Statement), nil
 	}
-	t := &w.c.m.table
+	t := &w.call.c.m.table
 	if key.verb == dialects.BulkInsert {
-		t = w.c.insertTable(key.mask)
+		t = w.call.c.insertTable(key.mask)
 	}
 	st, err := w.dialect.ArrayWrite(t, dialects.ArrayWrite{Verb: key.verb, Types: w.types, All: key.all, Sure: key.sure})
 	if err == nil {
-		w.c.bulks.Store(key, st)
+		w.call.c.bulks.Store(key, st)
 	}
 	return st, err
 }
@@ -107,7 +107,7 @@ func (w *arrays[T, K]) bindArrays(st *dialects.Statement, part []*bulkItem[T, K]
 		}
 		array, err := w.dialect.Array(w.types[a.Column], values)
 		if err != nil {
-			return nil, &notSentError{fmt.Errorf("column %s: %w", w.c.m.table.Columns[a.Column].Name, err)}
+			return nil, &notSentError{fmt.Errorf("column %s: %w", w.call.c.m.table.Columns[a.Column].Name, err)}
 		}
 		args = append(args, array)
 	}
@@ -118,17 +118,17 @@ func (w *arrays[T, K]) bindArrays(st *dialects.Statement, part []*bulkItem[T, K]
 // in the way; the second statement tells what was.
 func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (bool, failure) {
 	for _, chunk := range chunks(part, arrayRows, arraySize) {
-		if len(chunk) < len(part) || w.c.readBack {
+		if len(chunk) < len(part) || w.call.c.readBack {
 			return false, failure{}
 		}
 	}
-	part = w.sorted(part)
+	part = w.call.sorted(part)
 	err := errors.ErrUnsupported
-	if w.verb != dialects.BulkInsert {
+	if w.call.verb != dialects.BulkInsert {
 		err = w.confirm(ctx, u.conn, part)
 	}
 	if unsupported(err) || w.dialect.Partial(err) {
-		err = w.run(ctx, u.conn, part, w.mode == AllOrNothing)
+		err = w.run(ctx, u.conn, part, w.call.mode == AllOrNothing)
 	}
 	switch {
 	case err == nil:
@@ -136,14 +136,14 @@ func (w *arrays[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K
 	case w.dialect.Partial(err):
 		return false, failure{} // nothing was written; the transaction finds out why
 	default:
-		return true, w.failure(ctx, dialects.Autocommit, err)
+		return true, w.call.failure(ctx, dialects.Autocommit, err)
 	}
 }
 
 func (w *arrays[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
-	for _, chunk := range chunks(w.sorted(part), arrayRows, arraySize) {
+	for _, chunk := range chunks(w.call.sorted(part), arrayRows, arraySize) {
 		// A transaction of its own can be rolled back, and then tells more.
-		if err := w.run(ctx, q, chunk, w.tx != nil && w.mode == AllOrNothing); err != nil {
+		if err := w.run(ctx, q, chunk, w.call.tx != nil && w.call.mode == AllOrNothing); err != nil {
 			return err
 		}
 	}
@@ -156,7 +156,7 @@ func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*
 		confirmed := false
 		var number, state int64
 		for rows.Next() {
-			if err := rows.Scan(&number, &state, w.b.returned.Addr().Interface()); err != nil {
+			if err := rows.Scan(&number, &state, w.call.b.returned.Addr().Interface()); err != nil {
 				return err
 			}
 			switch {
@@ -165,7 +165,7 @@ func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*
 			case number < 1 || number > int64(len(part)):
 				return misnumbered(number, part)
 			default:
-				part[number-1].next.Set(w.b.returned)
+				part[number-1].next.Set(w.call.b.returned)
 			}
 		}
 		if !confirmed {
@@ -194,17 +194,17 @@ func (w *arrays[T, K]) run(ctx context.Context, q dialects.Querier, part []*bulk
 	}
 	n := 0
 	err := w.send(ctx, q, st, part, all, func(rows dialects.Rows) (err error) {
-		if w.verb != dialects.BulkInsert {
+		if w.call.verb != dialects.BulkInsert {
 			return w.read(rows, st, part)
 		}
-		n, err = w.takeInserted(rows, st, part)
+		n, err = w.call.takeInserted(rows, st, part)
 		return err
 	})
 	switch {
 	case err != nil:
 		return err
-	case w.verb == dialects.BulkInsert:
-		return w.judgeInserted(ctx, q, part, n)
+	case w.call.verb == dialects.BulkInsert:
+		return w.call.judgeInserted(ctx, q, part, n)
 	default:
 		return w.judge(ctx, q, part, all)
 	}
@@ -228,7 +228,7 @@ func (skip) Scan(any) error { return nil }
 func (w *arrays[T, K]) read(rows dialects.Rows, st *dialects.Statement, part []*bulkItem[T, K]) error {
 	var number int64
 	var state dialects.RowState
-	b := w.b
+	b := w.call.b
 	b.reset()
 	head := []any{&number, (*int64)(&state), b.returned.Addr().Interface()}
 	dest := head
@@ -251,11 +251,11 @@ func (w *arrays[T, K]) read(rows dialects.Rows, st *dialects.Statement, part []*
 			current := new(T)
 			b.reset()
 			b.dest = append(b.dest, skip{}, skip{}, skip{})
-			w.c.aim(b, st.Returns, reflect.ValueOf(current).Elem())
+			w.call.c.aim(b, st.Returns, reflect.ValueOf(current).Elem())
 			if err := b.scan(rows); err != nil {
 				return err
 			}
-			it.err = w.stale(it, current)
+			it.err = w.call.stale(it, current)
 		}
 	}
 	return nil
@@ -268,19 +268,19 @@ func (w *arrays[T, K]) judge(ctx context.Context, q dialects.Querier, part []*bu
 	for _, it := range part {
 		lost = lost || it.state == dialects.Stale || it.state == missing
 		if it.state == missing {
-			it.err = w.refused(it, ErrGone, nil)
+			it.err = w.call.refused(it, ErrGone, nil)
 			gone = append(gone, it)
 		}
 	}
 	for _, it := range part {
 		if it.state == dialects.Untouched && !(all && lost) {
-			it.err = w.swallowed(it)
+			it.err = w.call.swallowed(it)
 		}
-		if it.state == dialects.Written && w.c.readBack && w.verb == dialects.BulkUpdate {
-			if err := w.single(it).readVersion(ctx, q); err != nil {
+		if it.state == dialects.Written && w.call.c.readBack && w.call.verb == dialects.BulkUpdate {
+			if err := w.call.single(it).readVersion(ctx, q); err != nil {
 				return err
 			}
-			it.next.Set(w.b.next)
+			it.next.Set(w.call.b.next)
 		}
 	}
 	if len(gone) == 0 {
@@ -292,5 +292,5 @@ func (w *arrays[T, K]) judge(ctx context.Context, q dialects.Querier, part []*bu
 // hidden tells rows that are gone from those that row security hides from
 // writers: a plain read shows the latter.
 func (w *arrays[T, K]) hidden(ctx context.Context, q dialects.Querier, gone []*bulkItem[T, K]) error {
-	return w.existing(ctx, q, gone, func(it *bulkItem[T, K], _ T) { it.err = w.refused(it, ErrSuppressed, nil) })
+	return w.call.existing(ctx, q, gone, func(it *bulkItem[T, K], _ T) { it.err = w.call.refused(it, ErrSuppressed, nil) })
 }

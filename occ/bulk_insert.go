@@ -55,7 +55,7 @@ func (b *bulk[T, K]) inserted(it *bulkItem[T, K], returned reflect.Value, column
 
 // insertLoop inserts the rows one by one.
 type insertLoop[T any, K comparable] struct {
-	*bulk[T, K]
+	call *bulk[T, K]
 }
 
 func (w *insertLoop[T, K]) quick(context.Context, *unit, []*bulkItem[T, K]) (bool, failure) {
@@ -74,12 +74,12 @@ func (w *insertLoop[T, K]) write(ctx context.Context, q dialects.Querier, part [
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		i, err := w.insertion(it, w.b)
+		i, err := w.insertion(it, w.call.b)
 		if err != nil {
 			return err
 		}
 		if err = i.sendAndRead(ctx, prepared); err == ErrSuppressed { //nolint:errorlint // made by done, never wrapped
-			it.err = w.swallowed(it)
+			it.err = w.call.swallowed(it)
 			continue
 		}
 		if err != nil {
@@ -93,11 +93,11 @@ func (w *insertLoop[T, K]) write(ctx context.Context, q dialects.Querier, part [
 // took takes over a row that an insertion has completed.
 func (w *insertLoop[T, K]) took(it *bulkItem[T, K]) {
 	it.state = dialects.Written
-	it.next.Set(w.c.version.field.of(it.result))
+	it.next.Set(w.call.c.version.field.of(it.result))
 }
 
 func (w *insertLoop[T, K]) insertion(it *bulkItem[T, K], b *buffers) (*insertion[T, K], error) {
-	i := &insertion[T, K]{c: w.c, op: w.op, rv: it.fresh(), b: b}
+	i := &insertion[T, K]{c: w.call.c, op: w.call.op, rv: it.fresh(), b: b}
 	if err := i.prepare(); err != nil {
 		return nil, &notSentError{err}
 	}
@@ -109,18 +109,18 @@ func (w *insertLoop[T, K]) pipelined(ctx context.Context, p dialects.Pipeliner, 
 	insertions := make([]*insertion[T, K], len(part))
 	calls := make([]dialects.Call, len(part))
 	for n, it := range part {
-		b := w.c.take()
-		defer w.c.give(b)
+		b := w.call.c.take()
+		defer w.call.c.give(b)
 		i, err := w.insertion(it, b)
 		if err != nil || i.reread {
 			return err != nil, err
 		}
-		if err := w.c.bindRow(b, &i.st, i.rv); err != nil {
+		if err := w.call.c.bindRow(b, &i.st, i.rv); err != nil {
 			return true, &notSentError{err}
 		}
 		insertions[n], calls[n] = i, dialects.Call{Text: i.st.Text, Args: b.args}
 		if len(i.st.Returns) > 0 {
-			w.c.aim(b, i.st.Returns, i.rv)
+			w.call.c.aim(b, i.st.Returns, i.rv)
 			calls[n].Dest = b.dest
 		}
 	}
@@ -132,7 +132,7 @@ func (w *insertLoop[T, K]) pipelined(ctx context.Context, p dialects.Pipeliner, 
 			finish()
 		}
 		if insertions[n].done(calls[n].Rows, nil) != nil {
-			it.err = w.swallowed(it)
+			it.err = w.call.swallowed(it)
 			continue
 		}
 		w.took(it)

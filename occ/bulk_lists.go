@@ -17,7 +17,7 @@ const (
 // lists writes the rows with statements that hold a list of them: one that locks
 // and reads, one that writes.
 type lists[T any, K comparable] struct {
-	*bulk[T, K]
+	call    *bulk[T, K]
 	dialect dialects.RowsWriter
 	table   *dialects.Table // for an insert, with the columns that are left to the server
 }
@@ -26,12 +26,12 @@ type lists[T any, K comparable] struct {
 // Which rows the database wrote it cannot tell afterwards: a row that is at the
 // next version may have got there by somebody else.
 func (w *lists[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]) (bool, failure) {
-	if w.verb == dialects.BulkInsert {
+	if w.call.verb == dialects.BulkInsert {
 		return false, failure{}
 	}
 	enough := true
 	err := u.run(ctx, func() (commit bool, err error) {
-		for _, chunk := range chunks(w.sorted(part), w.chunkRows(), listSize) {
+		for _, chunk := range chunks(w.call.sorted(part), w.chunkRows(), listSize) {
 			n, err := w.send(ctx, u.conn, chunk)
 			if err != nil || n != len(chunk) {
 				enough = false
@@ -44,23 +44,23 @@ func (w *lists[T, K]) quick(ctx context.Context, u *unit, part []*bulkItem[T, K]
 		return true, nil
 	})
 	if err != nil {
-		return true, w.failure(ctx, u.phase, err)
+		return true, w.call.failure(ctx, u.phase, err)
 	}
 	return enough, failure{}
 }
 
 // chunkRows is how many rows fit a statement.
 func (w *lists[T, K]) chunkRows() int {
-	limit := w.c.db.dialect.Limits().Params
+	limit := w.call.c.db.dialect.Limits().Params
 	if limit == 0 {
 		return listRows
 	}
-	return max(1, min(listRows, limit/(len(w.c.m.table.Columns)+2)))
+	return max(1, min(listRows, limit/(len(w.call.c.m.table.Columns)+2)))
 }
 
 func (w *lists[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
-	part = w.sorted(part)
-	if w.verb == dialects.BulkInsert {
+	part = w.call.sorted(part)
+	if w.call.verb == dialects.BulkInsert {
 		for _, chunk := range chunks(part, w.chunkRows(), listSize) {
 			if err := w.insert(ctx, q, chunk); err != nil {
 				return err
@@ -73,7 +73,7 @@ func (w *lists[T, K]) write(ctx context.Context, q dialects.Querier, part []*bul
 			return err
 		}
 	}
-	if w.mode == AllOrNothing && anyFailed(part) {
+	if w.call.mode == AllOrNothing && anyFailed(part) {
 		return nil
 	}
 	var winners []*bulkItem[T, K]
@@ -113,12 +113,12 @@ func (w *lists[T, K]) look(ctx context.Context, q dialects.Querier, part []*bulk
 	err := w.lock(ctx, q, part, false, func(it *bulkItem[T, K], row *T) {
 		rv := reflect.ValueOf(row).Elem()
 		it.state = dialects.Untouched
-		if other := keys[w.c.keys.of(rv)]; other != nil { // equal by collation
-			it.err = w.refused(it, ErrUsage, errSameRow)
+		if other := keys[w.call.c.keys.of(rv)]; other != nil { // equal by collation
+			it.err = w.call.refused(it, ErrUsage, errSameRow)
 			return
 		}
-		keys[w.c.keys.of(rv)] = it
-		if !w.c.version.same(w.c.version.field.of(rv), w.c.version.field.of(it.row)) {
+		keys[w.call.c.keys.of(rv)] = it
+		if !w.call.c.version.same(w.call.c.version.field.of(rv), w.call.c.version.field.of(it.row)) {
 			it.state = dialects.Stale
 			stale = append(stale, it)
 		}
@@ -128,25 +128,25 @@ func (w *lists[T, K]) look(ctx context.Context, q dialects.Querier, part []*bulk
 	}
 	for _, it := range part {
 		if it.state == missing {
-			it.err = w.refused(it, ErrGone, nil)
+			it.err = w.call.refused(it, ErrGone, nil)
 		}
 	}
 	if len(stale) == 0 {
 		return nil
 	}
-	return w.lock(ctx, q, stale, true, func(it *bulkItem[T, K], row *T) { it.err = w.stale(it, row) })
+	return w.lock(ctx, q, stale, true, func(it *bulkItem[T, K], row *T) { it.err = w.call.stale(it, row) })
 }
 
 // lock reads rows under a lock: their keys and versions, or all of them.
 func (w *lists[T, K]) lock(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K], full bool, found func(*bulkItem[T, K], *T)) error {
-	table, columns := &w.c.m.table, []int(nil)
+	table, columns := &w.call.c.m.table, []int(nil)
 	if full {
 		columns = make([]int, len(table.Columns))
 		for i := range columns {
 			columns[i] = i
 		}
 	} else {
-		table, columns = w.c.narrow()
+		table, columns = w.call.c.narrow()
 	}
 	st, err := w.dialect.LockRows(table, len(part))
 	if err != nil {
@@ -166,12 +166,12 @@ func (w *lists[T, K]) lock(ctx context.Context, q dialects.Querier, part []*bulk
 	var number int
 	for err == nil && rows.Next() {
 		row := new(T)
-		w.b.reset()
-		w.b.dest = append(w.b.dest, &number)
+		w.call.b.reset()
+		w.call.b.dest = append(w.call.b.dest, &number)
 		for _, i := range st.Returns {
-			w.c.aim(w.b, columns[i:i+1], reflect.ValueOf(row).Elem())
+			w.call.c.aim(w.call.b, columns[i:i+1], reflect.ValueOf(row).Elem())
 		}
-		if err = w.b.scan(rows); err == nil {
+		if err = w.call.b.scan(rows); err == nil {
 			found(part[number-1], row)
 		}
 	}
@@ -203,7 +203,7 @@ func (c *core[T, K]) narrow() (*dialects.Table, []int) {
 // send writes rows, and returns how many were written.
 func (w *lists[T, K]) send(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) (int, error) {
 	compile := w.dialect.UpdateRows
-	if w.verb == dialects.BulkDelete {
+	if w.call.verb == dialects.BulkDelete {
 		compile = w.dialect.DeleteRows
 	}
 	st, err := compile(w.table, len(part))
@@ -229,13 +229,13 @@ func (w *lists[T, K]) wrote(ctx context.Context, q dialects.Querier, part []*bul
 	for _, it := range part {
 		it.state = dialects.Written
 	}
-	if n == len(part) && (!w.c.readBack || w.verb == dialects.BulkDelete) {
+	if n == len(part) && (!w.call.c.readBack || w.call.verb == dialects.BulkDelete) {
 		return nil
 	}
 	return w.lock(ctx, q, part, false, func(it *bulkItem[T, K], row *T) {
-		version := w.c.version.field.of(reflect.ValueOf(row).Elem())
-		if n < len(part) && w.c.version.same(version, w.c.version.field.of(it.row)) {
-			it.state, it.err = dialects.Untouched, w.swallowed(it)
+		version := w.call.c.version.field.of(reflect.ValueOf(row).Elem())
+		if n < len(part) && w.call.c.version.same(version, w.call.c.version.field.of(it.row)) {
+			it.state, it.err = dialects.Untouched, w.call.swallowed(it)
 			return
 		}
 		it.next.Set(version)
@@ -256,7 +256,7 @@ func (w *lists[T, K]) insert(ctx context.Context, q dialects.Querier, part []*bu
 			return err
 		}
 		defer rows.Close()
-		n, err = w.takeInserted(rows, &st, part)
+		n, err = w.call.takeInserted(rows, &st, part)
 		rows.Close()
 		if dbErr := rows.Err(); dbErr != nil {
 			return dbErr
@@ -264,7 +264,7 @@ func (w *lists[T, K]) insert(ctx context.Context, q dialects.Querier, part []*bu
 		if err != nil {
 			return &scanError{err}
 		}
-		return w.judgeInserted(ctx, q, part, n)
+		return w.call.judgeInserted(ctx, q, part, n)
 	}
 	res, err := q.Exec(ctx, st.Text, args)
 	if err != nil {
@@ -277,7 +277,7 @@ func (w *lists[T, K]) insert(ctx context.Context, q dialects.Querier, part []*bu
 		}
 		return nil
 	}
-	return w.judgeInserted(ctx, q, part, max(n, 1))
+	return w.call.judgeInserted(ctx, q, part, max(n, 1))
 }
 
 // provides tells whether the server decides a column of the rows.
@@ -287,5 +287,5 @@ func (w *lists[T, K]) provides() bool {
 			return true
 		}
 	}
-	return w.c.readBack
+	return w.call.c.readBack
 }

@@ -9,13 +9,13 @@ import (
 // loop writes the rows one by one, with statements that are prepared once where
 // the transport can.
 type loop[T any, K comparable] struct {
-	*bulk[T, K]
+	call   *bulk[T, K]
 	update *dialects.Statement
 	inside bool // the database is in this process: see [dialects.Looper]
 }
 
 func (b *bulk[T, K]) loop() (bulkWay[T, K], error) {
-	w := &loop[T, K]{bulk: b, update: b.st}
+	w := &loop[T, K]{call: b, update: b.st}
 	looper, ok := b.c.db.dialect.(dialects.Looper)
 	if !ok {
 		return w, nil
@@ -44,8 +44,8 @@ func (w *loop[T, K]) quick(context.Context, *unit, []*bulkItem[T, K]) (bool, fai
 func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulkItem[T, K]) error {
 	prepared := &preparing{Querier: q}
 	defer prepared.close()
-	part = w.sorted(part)
-	if w.tx != nil && w.mode == AllOrNothing { // it cannot be undone here
+	part = w.call.sorted(part)
+	if w.call.tx != nil && w.call.mode == AllOrNothing { // it cannot be undone here
 		if err := w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error { return w.compare(ctx, prepared, it) }); err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulk
 	}
 	lost := false
 	return w.each(ctx, part, func(ctx context.Context, it *bulkItem[T, K]) error {
-		if lost && w.mode == AllOrNothing { // all will be undone: only find out what is wrong
+		if lost && w.call.mode == AllOrNothing { // all will be undone: only find out what is wrong
 			return w.compare(ctx, prepared, it)
 		}
 		err := w.one(ctx, prepared, it)
@@ -66,7 +66,7 @@ func (w *loop[T, K]) write(ctx context.Context, q dialects.Querier, part []*bulk
 
 func (w *loop[T, K]) each(ctx context.Context, part []*bulkItem[T, K], do func(context.Context, *bulkItem[T, K]) error) error {
 	short := ctx
-	if w.inside && w.tx == nil { // the write lock is held: no statement waits
+	if w.inside && w.call.tx == nil { // the write lock is held: no statement waits
 		short = context.WithoutCancel(ctx)
 	}
 	for _, it := range part {
@@ -88,13 +88,13 @@ func (b *bulk[T, K]) single(it *bulkItem[T, K]) *writing[T, K] {
 
 // one writes one row.
 func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T, K]) error {
-	b := w.b
+	b := w.call.b
 	b.reset()
 	for _, a := range w.update.Args {
 		b.args = append(b.args, it.arg(a))
 	}
 	b.next.Set(it.next)
-	n, err := w.c.sendRow(ctx, q, b, w.update)
+	n, err := w.call.c.sendRow(ctx, q, b, w.update)
 	switch {
 	case err != nil:
 		return err
@@ -102,14 +102,14 @@ func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T
 		if err := w.compare(ctx, q, it); err != nil || it.err != nil {
 			return err
 		}
-		it.err = w.swallowed(it)
+		it.err = w.call.swallowed(it)
 		return nil
 	case n > 1:
 		return ErrNotUnique
 	}
 	it.state = dialects.Written
-	if w.c.readBack && w.verb == dialects.BulkUpdate {
-		if err := w.single(it).readVersion(ctx, q); err != nil {
+	if w.call.c.readBack && w.call.verb == dialects.BulkUpdate {
+		if err := w.call.single(it).readVersion(ctx, q); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T
 
 // compare tells what stands in the way of a row.
 func (w *loop[T, K]) compare(ctx context.Context, q dialects.Querier, it *bulkItem[T, K]) error {
-	f, err := w.single(it).compare(ctx, q, &w.c.lock)
+	f, err := w.call.single(it).compare(ctx, q, &w.call.c.lock)
 	it.err = f.err
 	return err
 }

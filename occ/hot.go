@@ -174,7 +174,7 @@ func (h *hot[T, K]) run(ctx context.Context, key K, change func(*T) error) (none
 // nil.
 func (h *hot[T, K]) alone(ctx context.Context, key K, change func(*T) error, a *retry.Attempts, w *watch, conflicted func() (T, error)) (T, error) {
 	m := h.c.mutation(key, change)
-	defer h.c.give(m.b)
+	defer h.c.give(m.w.b)
 	return m.run(ctx, a, w, conflicted)
 }
 

@@ -91,7 +91,7 @@ func (h *hot[T, K]) groupWay(ctx context.Context, q dialects.Querier, w *bulk[T,
 	if err != nil {
 		return nil, err
 	}
-	way := &arrays[T, K]{bulk: w, dialect: d, types: types}
+	way := &arrays[T, K]{call: w, dialect: d, types: types}
 	if st := h.group.Load(); st != nil {
 		way.each = *st
 		return way, nil

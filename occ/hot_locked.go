@@ -90,8 +90,8 @@ func (h *hot[T, K]) giveUp(l *hotkey.Line[K], err error) {
 // complete gives the conflict of exhausted attempts its current row, before anybody
 // else knows of it.
 func (h *hot[T, K]) complete(key K, err error) {
-	m := mutation[T, K]{writing: writing[T, K]{c: h.c, op: "mutate", key: key, b: h.c.take()}}
-	defer h.c.give(m.b)
+	m := mutation[T, K]{w: writing[T, K]{c: h.c, op: "mutate", key: key, b: h.c.take()}}
+	defer h.c.give(m.w.b)
 	ctx, cancel := h.c.db.detached(context.Background())
 	defer cancel()
 	m.complete(ctx, err)

@@ -168,8 +168,8 @@ func (r *Repository[T, K]) applyInPlace(ctx context.Context, op string, key K, c
 	if err != nil {
 		return nil, err
 	}
-	in.writing = writing[T, K]{c: c, op: op, st: &in.statements.update, key: key, b: c.take()}
-	defer c.give(in.b)
+	in.w = writing[T, K]{c: c, op: op, st: &in.statements.update, key: key, b: c.take()}
+	defer c.give(in.w.b)
 	if r.tx != nil {
 		err = in.joined(ctx, r.tx)
 	} else {
@@ -178,5 +178,5 @@ func (r *Repository[T, K]) applyInPlace(ctx context.Context, op string, key K, c
 	if err != nil {
 		return nil, err
 	}
-	return in.b.next.Interface(), nil
+	return in.w.b.next.Interface(), nil
 }

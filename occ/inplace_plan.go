@@ -12,7 +12,7 @@ import (
 
 // inPlace is one change in place on its way.
 type inPlace[T any, K comparable] struct {
-	writing[T, K]
+	w          writing[T, K]
 	statements *inPlaceStatements
 	operands   []any // values of the changes
 	limits     []any // values of the conditions

@@ -13,15 +13,15 @@ import (
 
 // run applies the changes in a statement of its own until the outcome is known.
 func (in *inPlace[T, K]) run(ctx context.Context) error {
-	a := in.c.db.opts.Retry.Start()
-	watch := in.c.watch(in.op, in.key, &a)
+	a := in.w.c.db.opts.Retry.Start()
+	watch := in.w.c.watch(in.w.op, in.w.key, &a)
 	for {
 		f := in.once(ctx)
 		watch.attempt(ctx, f.err)
 		if f.err == nil {
 			return nil
 		}
-		in.afterOutage = f.outcome == dialects.Down
+		in.w.afterOutage = f.outcome == dialects.Down
 		err := f.next(ctx, &a)
 		watch.retried(ctx, f.err, err)
 		if err != nil {
@@ -31,13 +31,13 @@ func (in *inPlace[T, K]) run(ctx context.Context) error {
 }
 
 func (in *inPlace[T, K]) once(ctx context.Context) failure {
-	conn, err := in.c.db.conn(ctx, in.afterOutage)
+	conn, err := in.w.c.db.conn(ctx, in.w.afterOutage)
 	if err != nil {
 		return in.fail(ctx, dialects.Connecting, err)
 	}
-	u := unit{db: in.c.db, conn: conn}
+	u := unit{db: in.w.c.db, conn: conn}
 	defer func() { conn.Release(u.dirty) }()
-	if in.c.readBack {
+	if in.w.c.readBack {
 		return in.explain(ctx, &u)
 	}
 	n, err := in.send(ctx, conn)
@@ -47,36 +47,36 @@ func (in *inPlace[T, K]) once(ctx context.Context) failure {
 	case n == 0:
 		return in.explain(ctx, &u)
 	case n > 1:
-		return in.several()
+		return in.w.several()
 	}
 	return failure{}
 }
 
 func (in *inPlace[T, K]) fail(ctx context.Context, phase dialects.Phase, err error) failure {
-	return in.c.writeFailure(ctx, in.subject(), phase, err)
+	return in.w.c.writeFailure(ctx, in.w.subject(), phase, err)
 }
 
 // send runs the update. When one row matched, b.next holds its version.
 func (in *inPlace[T, K]) send(ctx context.Context, q dialects.Querier) (int64, error) {
 	st := &in.statements.update
-	if err := in.c.version.fresh(in.b.next); err != nil {
+	if err := in.w.c.version.fresh(in.w.b.next); err != nil {
 		return 0, &notSentError{err}
 	}
 	if err := in.bind(st); err != nil {
 		return 0, &notSentError{err}
 	}
 	if st.Identity == "" {
-		return in.c.sendRow(ctx, q, in.b, st)
+		return in.w.c.sendRow(ctx, q, in.w.b, st)
 	}
-	res, err := q.Exec(ctx, st.Text, in.b.args)
+	res, err := q.Exec(ctx, st.Text, in.w.b.args)
 	switch {
 	case err != nil:
 		return 0, err
 	case res.RowsAffected < 0:
 		return 0, &scanError{errUncounted}
 	case res.RowsAffected == 1:
-		if !assign(in.b.next, reflect.ValueOf(res.LastInsertID)) {
-			return 1, &scanError{fmt.Errorf("version %d does not fit a %s", res.LastInsertID, in.b.next.Type())}
+		if !assign(in.w.b.next, reflect.ValueOf(res.LastInsertID)) {
+			return 1, &scanError{fmt.Errorf("version %d does not fit a %s", res.LastInsertID, in.w.b.next.Type())}
 		}
 	}
 	return res.RowsAffected, nil
@@ -93,9 +93,9 @@ func (v *versioner) fresh(dst reflect.Value) error {
 
 // bind fills the arguments of one of the statements.
 func (in *inPlace[T, K]) bind(st *dialects.Statement) error {
-	b, c := in.b, in.c
+	b, c := in.w.b, in.w.c
 	b.reset()
-	keys, err := c.keys.bind(nil, in.key)
+	keys, err := c.keys.bind(nil, in.w.key)
 	if err != nil {
 		return err
 	}
@@ -156,8 +156,8 @@ func (in *inPlace[T, K]) locked(ctx context.Context, q dialects.Querier) (failur
 		return in.deny(ErrSuppressed), nil
 	case n > 1:
 		return in.deny(ErrNotUnique), nil
-	case in.c.readBack:
-		return failure{}, in.readVersion(ctx, q)
+	case in.w.c.readBack:
+		return failure{}, in.w.readVersion(ctx, q)
 	}
 	return failure{}, nil
 }
@@ -168,9 +168,9 @@ func (in *inPlace[T, K]) check(ctx context.Context, q dialects.Querier, row *T) 
 	if err := in.bind(st); err != nil {
 		return 0, false, &notSentError{err}
 	}
-	in.c.aim(in.b, st.Returns, reflect.ValueOf(row).Elem())
-	in.b.dest = append(in.b.dest, &verdict)
-	n, err := in.b.one(ctx, q, st.Text)
+	in.w.c.aim(in.w.b, st.Returns, reflect.ValueOf(row).Elem())
+	in.w.b.dest = append(in.w.b.dest, &verdict)
+	n, err := in.w.b.one(ctx, q, st.Text)
 	if err == nil && n > 1 {
 		err = ErrNotUnique
 	}
@@ -180,10 +180,10 @@ func (in *inPlace[T, K]) check(ctx context.Context, q dialects.Querier, row *T) 
 // missingRow tells a row that is not there from one that row security hides from
 // writers, see [writing.missing].
 func (in *inPlace[T, K]) missingRow(ctx context.Context, q dialects.Querier) (failure, error) {
-	if in.snapshot {
+	if in.w.snapshot {
 		return in.deny(ErrNotFound), nil
 	}
-	found, err := in.c.selectRow(ctx, q, in.b, &in.c.sel, in.key, reflect.ValueOf(new(T)).Elem())
+	found, err := in.w.c.selectRow(ctx, q, in.w.b, &in.w.c.sel, in.w.key, reflect.ValueOf(new(T)).Elem())
 	switch {
 	case err != nil:
 		return failure{}, err
@@ -194,7 +194,7 @@ func (in *inPlace[T, K]) missingRow(ctx context.Context, q dialects.Querier) (fa
 }
 
 func (in *inPlace[T, K]) deny(kind error) failure {
-	return failure{&OpError{Subject: in.subject(), Kind: kind}, dialects.Refused}
+	return failure{&OpError{Subject: in.w.subject(), Kind: kind}, dialects.Refused}
 }
 
 var (
@@ -207,11 +207,11 @@ var (
 func (in *inPlace[T, K]) verdict(verdict dialects.InPlaceVerdict, row *T) error {
 	switch verdict {
 	case dialects.InPlaceRange:
-		return &OpError{Subject: in.subject(), Kind: ErrOverflow, Err: errSumRange}
+		return &OpError{Subject: in.w.subject(), Kind: ErrOverflow, Err: errSumRange}
 	case dialects.InPlaceFull:
-		return &OpError{Subject: in.subject(), Kind: ErrOverflow, Err: errFull}
+		return &OpError{Subject: in.w.subject(), Kind: ErrOverflow, Err: errFull}
 	}
-	unmet := &Unmet[T]{Subject: in.subject(), Columns: in.about, Current: row}
+	unmet := &Unmet[T]{Subject: in.w.subject(), Columns: in.about, Current: row}
 	if verdict == dialects.InPlaceNull {
 		unmet.Err = errAddToNull
 	}
@@ -220,8 +220,8 @@ func (in *inPlace[T, K]) verdict(verdict dialects.InPlaceVerdict, row *T) error 
 
 // joined applies the changes in the caller's transaction, once.
 func (in *inPlace[T, K]) joined(ctx context.Context, tx *joined) error {
-	in.snapshot = true
-	if err := tx.usable(in.subject()); err != nil {
+	in.w.snapshot = true
+	if err := tx.usable(in.w.subject()); err != nil {
 		return err
 	}
 	var f failure
@@ -232,8 +232,8 @@ func (in *inPlace[T, K]) joined(ctx context.Context, tx *joined) error {
 		f, err = in.locked(ctx, tx.q)
 	case n > 1:
 		f = in.deny(ErrNotUnique)
-	case in.c.readBack:
-		err = in.readVersion(ctx, tx.q)
+	case in.w.c.readBack:
+		err = in.w.readVersion(ctx, tx.q)
 	}
 	if err != nil {
 		f = in.fail(ctx, dialects.InTx, err)
@@ -242,6 +242,6 @@ func (in *inPlace[T, K]) joined(ctx context.Context, tx *joined) error {
 	if err != nil && ownKind(err) != ErrUsage || errors.Is(f.err, ErrNotUnique) { //nolint:errorlint // identity is meant
 		tx.failed.Store(true)
 	}
-	in.c.watch(in.op, in.key, &retry.Attempts{}).attempt(ctx, f.err)
+	in.w.c.watch(in.w.op, in.w.key, &retry.Attempts{}).attempt(ctx, f.err)
 	return f.err
 }

@@ -60,22 +60,22 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 		return c.hot.run(ctx, key, change)
 	}
 	m := c.mutation(key, change)
-	defer c.give(m.b)
+	defer c.give(m.w.b)
 	if r.tx != nil {
 		return m.joined(ctx, r.tx)
 	}
 	a := c.db.opts.Retry.Start()
-	return m.run(ctx, &a, c.watch(m.op, key, &a), nil)
+	return m.run(ctx, &a, c.watch(m.w.op, key, &a), nil)
 }
 
 func (c *core[T, K]) mutation(key K, change func(*T) error) mutation[T, K] {
-	return mutation[T, K]{writing: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
+	return mutation[T, K]{w: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
 }
 
 // run makes attempts until the outcome is known. After a conflict conflicted goes
 // on, unless it is nil.
 func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watch, conflicted func() (T, error)) (none T, err error) {
-	c := m.c
+	c := m.w.c
 	attempt, way := m.attempt, alone
 	if c.db.opts.Contention.Mode == hotkey.Lock {
 		attempt, way = m.underLock, locked
@@ -85,11 +85,11 @@ func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watc
 		row, f := attempt(ctx)
 		watch.attempt(ctx, f.err)
 		if f.err == nil {
-			c.version.field.of(m.row).Set(m.b.next)
+			c.version.field.of(m.w.row).Set(m.w.b.next)
 			c.rungs[way].Add(1)
 			return *row, nil
 		}
-		m.afterOutage = f.outcome == dialects.Down
+		m.w.afterOutage = f.outcome == dialects.Down
 		err := f.after(ctx, a, before)
 		before = f.err
 		watch.retried(ctx, f.err, err)
@@ -105,7 +105,7 @@ func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watc
 
 // mutation is a Mutate on its way.
 type mutation[T any, K comparable] struct {
-	writing[T, K]
+	w      writing[T, K]
 	change func(*T) error
 	lost   bool // the last write matched no row, with the version in b.expected
 }
@@ -113,17 +113,17 @@ type mutation[T any, K comparable] struct {
 // attempt reads, changes and writes once. The zero failure is success.
 func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
 	row := new(T)
-	m.row = reflect.ValueOf(row).Elem()
+	m.w.row = reflect.ValueOf(row).Elem()
 	if f := m.read(ctx); f.err != nil {
 		return nil, f
 	}
 	// A write that matched no row although the version has not moved was
 	// swallowed, unless the row was deleted and inserted in between. The locking
 	// path finds out.
-	actual := m.c.version.field.of(m.row)
-	suspect := m.lost && m.c.version.same(actual, m.b.expected)
+	actual := m.w.c.version.field.of(m.w.row)
+	suspect := m.lost && m.w.c.version.same(actual, m.w.b.expected)
 	m.lost = false
-	if err := m.prepare(actual); err != nil {
+	if err := m.w.prepare(actual); err != nil {
 		return nil, failure{err, dialects.Refused}
 	}
 	if err := m.apply(row); err != nil {
@@ -134,47 +134,47 @@ func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
 
 // underLock locks the row before it reads it, so that nobody is faster.
 func (m *mutation[T, K]) underLock(ctx context.Context) (*T, failure) {
-	conn, err := m.c.db.conn(ctx, m.afterOutage)
+	conn, err := m.w.c.db.conn(ctx, m.w.afterOutage)
 	if err != nil {
-		return nil, m.failure(ctx, dialects.Connecting, err)
+		return nil, m.w.failure(ctx, dialects.Connecting, err)
 	}
-	u := unit{db: m.c.db, conn: conn}
+	u := unit{db: m.w.c.db, conn: conn}
 	defer func() { conn.Release(u.dirty) }()
 	row := new(T)
-	m.row = reflect.ValueOf(row).Elem()
+	m.w.row = reflect.ValueOf(row).Elem()
 	var found failure
 	err = u.run(ctx, func() (commit bool, err error) {
 		found, err = m.decide(ctx, conn, row)
 		return found.err == nil, err
 	})
 	if err != nil {
-		return nil, m.failure(ctx, u.phase, err)
+		return nil, m.w.failure(ctx, u.phase, err)
 	}
 	return row, found
 }
 
 // decide reads the row under its lock, changes and writes it.
 func (m *mutation[T, K]) decide(ctx context.Context, q dialects.Querier, row *T) (failure, error) {
-	exists, err := m.c.selectRow(ctx, q, m.b, &m.c.lock, m.key, m.row)
+	exists, err := m.w.c.selectRow(ctx, q, m.w.b, &m.w.c.lock, m.w.key, m.w.row)
 	if err != nil {
 		return failure{}, err
 	}
 	if !exists {
-		return m.absent(ctx, q)
+		return m.w.absent(ctx, q)
 	}
-	if err := m.prepare(m.c.version.field.of(m.row)); err != nil {
+	if err := m.w.prepare(m.w.c.version.field.of(m.w.row)); err != nil {
 		return failure{err, dialects.Refused}, nil //nolint:nilerr // the failure holds it
 	}
 	if err := m.apply(row); err != nil {
 		return failure{err, dialects.Refused}, nil //nolint:nilerr // as above
 	}
-	return m.locked(ctx, q)
+	return m.w.locked(ctx, q)
 }
 
 func (m *mutation[T, K]) read(ctx context.Context) failure {
-	err := m.c.readOnce(ctx, m.afterOutage, m.find(ctx))
+	err := m.w.c.readOnce(ctx, m.w.afterOutage, m.find(ctx))
 	if err != nil {
-		return m.c.readFailure(ctx, m.op, &m.key, err)
+		return m.w.c.readFailure(ctx, m.w.op, &m.w.key, err)
 	}
 	return failure{}
 }
@@ -182,7 +182,7 @@ func (m *mutation[T, K]) read(ctx context.Context) failure {
 // find reads the row of the key.
 func (m *mutation[T, K]) find(ctx context.Context) func(q dialects.Querier) error {
 	return func(q dialects.Querier) error {
-		found, err := m.c.selectRow(ctx, q, m.b, &m.c.sel, m.key, m.row)
+		found, err := m.w.c.selectRow(ctx, q, m.w.b, &m.w.c.sel, m.w.key, m.w.row)
 		if err == nil && !found {
 			err = ErrNotFound
 		}
@@ -192,12 +192,12 @@ func (m *mutation[T, K]) find(ctx context.Context) func(q dialects.Querier) erro
 
 // apply runs the caller's change and makes sure that it is about the same row.
 func (m *mutation[T, K]) apply(row *T) error {
-	key := m.c.keys.of(m.row) // as stored; collations may differ from m.key
+	key := m.w.c.keys.of(m.w.row) // as stored; collations may differ from m.w.key
 	if err := m.change(row); err != nil {
 		return err
 	}
-	if changed := m.c.keys.of(m.row); changed != key {
-		return &OpError{Subject: m.subject(), Kind: ErrUsage, Err: fmt.Errorf("the key was changed to %v", changed)}
+	if changed := m.w.c.keys.of(m.w.row); changed != key {
+		return &OpError{Subject: m.w.subject(), Kind: ErrUsage, Err: fmt.Errorf("the key was changed to %v", changed)}
 	}
 	return nil
 }
@@ -205,28 +205,28 @@ func (m *mutation[T, K]) apply(row *T) error {
 // store writes the changed row. Unlike Update it does not look at the row that
 // was faster: the next attempt reads it anyway.
 func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
-	conn, err := m.c.db.conn(ctx, m.afterOutage)
+	conn, err := m.w.c.db.conn(ctx, m.w.afterOutage)
 	if err != nil {
-		return m.failure(ctx, dialects.Connecting, err)
+		return m.w.failure(ctx, dialects.Connecting, err)
 	}
-	u := unit{db: m.c.db, conn: conn}
+	u := unit{db: m.w.c.db, conn: conn}
 	defer func() { conn.Release(u.dirty) }()
-	if suspect || m.c.readBack {
-		f := m.resolve(ctx, &u)
+	if suspect || m.w.c.readBack {
+		f := m.w.resolve(ctx, &u)
 		if _, ok := f.err.(*Conflict[T]); ok { //nolint:errorlint // made by resolve, never wrapped
 			f.outcome = dialects.Retry
 		}
 		return f
 	}
-	n, err := m.c.writeRow(ctx, conn, m.b, m.st, m.row)
+	n, err := m.w.c.writeRow(ctx, conn, m.w.b, m.w.st, m.w.row)
 	switch {
 	case err != nil:
-		return m.failure(ctx, dialects.Autocommit, err)
+		return m.w.failure(ctx, dialects.Autocommit, err)
 	case n == 0:
 		m.lost = true
-		return failure{&Conflict[T]{Subject: m.subject(), Expected: m.b.expected.Interface()}, dialects.Retry}
+		return failure{&Conflict[T]{Subject: m.w.subject(), Expected: m.w.b.expected.Interface()}, dialects.Retry}
 	case n > 1:
-		return m.several()
+		return m.w.several()
 	}
 	return failure{}
 }
@@ -238,33 +238,33 @@ func (m *mutation[T, K]) complete(ctx context.Context, err error) {
 		return
 	}
 	current := new(T)
-	m.row = reflect.ValueOf(current).Elem()
+	m.w.row = reflect.ValueOf(current).Elem()
 	if m.read(ctx).err == nil {
-		conflict.Current, conflict.Actual = current, m.c.version.field.of(m.row).Interface()
+		conflict.Current, conflict.Actual = current, m.w.c.version.field.of(m.w.row).Interface()
 	}
 }
 
 // joined runs once in the caller's transaction, which must be repeated as a
 // whole when it fails.
 func (m *mutation[T, K]) joined(ctx context.Context, tx *joined) (none T, err error) {
-	if err := tx.usable(m.subject()); err != nil {
+	if err := tx.usable(m.w.subject()); err != nil {
 		return none, err
 	}
 	row := new(T)
-	m.row = reflect.ValueOf(row).Elem()
-	err = m.c.joinedRead(ctx, tx, m.op, &m.key, m.find(ctx))
+	m.w.row = reflect.ValueOf(row).Elem()
+	err = m.w.c.joinedRead(ctx, tx, m.w.op, &m.w.key, m.find(ctx))
 	if err != nil {
 		return none, err
 	}
-	if err := m.prepare(m.c.version.field.of(m.row)); err != nil {
+	if err := m.w.prepare(m.w.c.version.field.of(m.w.row)); err != nil {
 		return none, err
 	}
 	if err := m.apply(row); err != nil {
 		return none, err
 	}
-	if err := m.writing.joined(ctx, tx); err != nil {
+	if err := m.w.joined(ctx, tx); err != nil {
 		return none, err
 	}
-	m.c.version.field.of(m.row).Set(m.b.next)
+	m.w.c.version.field.of(m.w.row).Set(m.w.b.next)
 	return *row, nil
 }

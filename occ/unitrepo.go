@@ -216,12 +216,12 @@ func (r *Repository[T, K]) unitMutate(ctx context.Context, key K, change func(*T
 	if err != nil {
 		return row, err
 	}
-	m := mutation[T, K]{writing: writing[T, K]{c: r.core, op: "mutate", key: key, row: reflect.ValueOf(&row).Elem()}, change: change}
+	m := mutation[T, K]{w: writing[T, K]{c: r.core, op: "mutate", key: key, row: reflect.ValueOf(&row).Elem()}, change: change}
 	version := reflect.New(r.core.version.typ).Elem()
-	version.Set(r.core.version.field.of(m.row))
+	version.Set(r.core.version.field.of(m.w.row))
 	err = m.apply(&row)
 	if err == nil {
-		r.core.version.field.of(m.row).Set(version)
+		r.core.version.field.of(m.w.row).Set(version)
 		err = r.unitWrite("mutate", &r.core.update, &row, r.core.writes)
 	}
 	if err != nil {
