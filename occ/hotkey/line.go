@@ -66,7 +66,9 @@ func (l *Line[K]) Finish(ops []*Ticket) {
 	t.mu.Lock()
 	if r := l.round; r != nil && len(ops) > 0 {
 		r.finished += int64(len(ops))
-		t.gathering = r
+		if !r.slow { // else another round has its place
+			t.gathering = r
+		}
 	}
 	t.mu.Unlock()
 	for _, op := range ops {
