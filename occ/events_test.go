@@ -3,6 +3,7 @@ package occ_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -143,18 +144,25 @@ func (*stillRows) Err() error { return nil }
 func (*stillRows) Close()     {}
 
 // An observer that does nothing costs allocations, a nil one costs none of them.
-func TestNilObserverCostsNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the whole process
+// The race detector makes pools forget at random, so means of many runs count.
+func TestNilObserverCostsNothing(t *testing.T) { //nolint:paralleltest // it counts the allocations of the whole process
+	const runs, tolerance = 40_000, 0.25
 	cost := func(o observe.Observer) float64 {
 		db := occ.New(&still{}, wordy(), &occ.Options{Observer: o})
 		repo := newRepo[Account, int64](t, db, "accounts", nil)
-		return testing.AllocsPerRun(200, func() {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
 			if _, err := repo.Mutate(context.Background(), 4242, func(*Account) error { return nil }); err != nil {
 				t.Error(err)
 			}
-		})
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / runs
 	}
+	cost(nil) // the first one compiles and fills what is kept
 	none, noop := cost(nil), cost(observe.Func(func(context.Context, observe.Event) {}))
-	require.Less(t, none, noop)
-	require.Equal(t, none, cost(observe.Multi(nil, nil)), "an empty Multi is nil")
-	t.Logf("allocations per Mutate: %v without an observer, %v with one", none, noop)
+	require.Greater(t, noop, none+1-tolerance)
+	require.InDelta(t, none, cost(observe.Multi(nil, nil)), tolerance, "an empty Multi is nil")
+	t.Logf("allocations per Mutate: %.2f without an observer, %.2f with one", none, noop)
 }
