@@ -16,6 +16,7 @@ import (
 var ddl = DDL{
 	Product: "MySQL", AddColumn: "ADD COLUMN", Instant: ", ALGORITHM=INSTANT",
 	Online: ", ALGORITHM=INPLACE, LOCK=NONE", CreateTrigger: "CREATE TRIGGER", MinWait: 1, Isolation: "transaction_isolation",
+	Counting: "SELECT /*+ MAX_EXECUTION_TIME(2000) */",
 	Versions: "SELECT 'versions', '', CAST(TOTAL_ROW_VERSIONS AS CHAR) FROM information_schema.INNODB_TABLES" +
 		" WHERE NAME = CONCAT(COALESCE(NULLIF(?, ''), DATABASE()), '/', ?)",
 }
@@ -124,6 +125,11 @@ func (d Dialect) SchemaOwn(schema string, t *dialects.OwnTable) (dialects.OwnSQL
 // backslash escape: there is none in it.
 func literal(text string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, "/"), "'", "''") + "'"
+}
+
+// Filled counts all rows, or gives up: there is no way to look at a sample.
+func (w *writer) Filled() dialects.SchemaQuery {
+	return dialects.SchemaQuery{Text: fmt.Sprintf("%s 'exact', CAST(COUNT(*) AS CHAR), CAST(COUNT(%s) AS CHAR) FROM %s", w.ddl.Counting, w.column, w.table)}
 }
 
 func (w *writer) Usage() dialects.SchemaQuery {

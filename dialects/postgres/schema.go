@@ -200,6 +200,17 @@ func isToken(typ string) bool {
 	return slices.Contains([]string{"uuid", "text", "bytea"}, typ) || strings.HasPrefix(typ, "character varying") && (n == 0 || n >= sqlgen.TokenLength)
 }
 
+// Filled looks at 2,000 pages, or at all if there are no more: that is tens of
+// milliseconds, and a few percent off at most.
+func (w *writer) Filled() dialects.SchemaQuery {
+	return dialects.SchemaQuery{Text: fmt.Sprintf(`WITH p AS MATERIALIZED (
+  SELECT least(100, 100.0 * 2000 * current_setting('block_size')::bigint / greatest(1, pg_relation_size(%[1]s), sum(pg_relation_size(relid)))) AS part
+  FROM pg_partition_tree(%[1]s)
+), s AS (SELECT count(*) AS rows, count(%[2]s) AS filled FROM %[3]s TABLESAMPLE SYSTEM ((SELECT part::real FROM p)))
+SELECT CASE WHEN part = 100 THEN 'exact' ELSE 'about' END, round(rows * 100 / part)::bigint::text, round(filled * 100 / part)::bigint::text FROM s, p`,
+		literal(w.table), w.column, w.table)}
+}
+
 func (w *writer) Usage() dialects.SchemaQuery {
 	greatest := fmt.Sprintf("CAST(MAX(%s) AS text)", w.column)
 	initial := strconv.FormatInt(w.p.Initial, 10)

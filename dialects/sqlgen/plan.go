@@ -12,6 +12,7 @@ type Steps interface {
 	Table() (table, column string)
 	Guard() (dialects.GuardState, dialects.GuardMode)
 	Usage() dialects.SchemaQuery
+	Filled() dialects.SchemaQuery
 	Steps() []dialects.SchemaStep
 	Unguard() []dialects.SchemaStep
 	DropColumn() []dialects.SchemaStep
@@ -51,6 +52,9 @@ func Complete(p *dialects.SchemaPlan, w Steps, noNulls bool) {
 	}
 	if p.Column != nil {
 		p.Used = w.Usage()
+		if p.Column.Nullable {
+			p.Filled = w.Filled()
+		}
 		if p.Column.Nullable && !noNulls {
 			table, column := w.Table()
 			p.Ask = []dialects.SchemaQuery{{Text: fmt.Sprintf(

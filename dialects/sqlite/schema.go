@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -180,6 +181,11 @@ func (Dialect) SchemaBlockers(*dialects.SchemaPlan) (dialects.SchemaQuery, error
 	return dialects.SchemaQuery{}, nil
 }
 
+// SchemaReplicas is not known: SQLite has none of its own.
+func (Dialect) SchemaReplicas() (dialects.SchemaQuery, error) {
+	return dialects.SchemaQuery{}, errors.ErrUnsupported
+}
+
 // SchemaChunk writes the statements of one part.
 func (d Dialect) SchemaChunk(p *dialects.SchemaPlan, c dialects.SchemaChunk) (dialects.SchemaChunkSQL, error) {
 	w, err := d.writer(p, nil)
@@ -210,6 +216,11 @@ func (d Dialect) SchemaProbe(p *dialects.SchemaPlan) (dialects.SchemaProbe, erro
 // SchemaOwn writes the statements of a table of occkit's own.
 func (d Dialect) SchemaOwn(_ string, t *dialects.OwnTable) (dialects.OwnSQL, error) {
 	return d.Syntax.Own("", t, sqlgen.OwnTypes{Int: "INTEGER", LongText: "TEXT", Text: "TEXT"})
+}
+
+// Filled counts all rows of the file.
+func (w *writer) Filled() dialects.SchemaQuery {
+	return dialects.SchemaQuery{Text: fmt.Sprintf("SELECT 'exact', CAST(COUNT(*) AS TEXT), CAST(COUNT(%s) AS TEXT) FROM %s", w.column, w.table)}
 }
 
 func (w *writer) Usage() dialects.SchemaQuery {

@@ -94,6 +94,7 @@ func schemaArchive(t *testing.T, d interface {
 // addRows adds the statements that write rows.
 func addRows(t *testing.T, d dialects.SchemaChanger, p *dialects.SchemaPlan, add func(name string, lines ...string)) {
 	t.Helper()
+	add("filled", p.Filled.Text)
 	for _, c := range []dialects.SchemaChunk{{First: true, Rows: 10}, {Rows: 10}, {Last: true, Rows: 10}} {
 		chunk, err := d.SchemaChunk(p, c)
 		require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,6 +59,7 @@ func TestBadUsage(t *testing.T) {
 		{"plan t --db sqlite --kind clock", `unknown kind "clock": choose from counter, token`},
 		{"plan t --db sqlite --initial 0", "initial must be at least 1"},
 		{"plan s. --db sqlite", "is empty"},
+		{"apply t --db sqlite --dsn x --max-lag -1s", "max-lag must not be negative, not -1s"},
 		{"plan t --db postgres --dsn postgres://u:canary@127.0.0.1:1/x", "postgres: cannot connect: "},
 		{"plan t --db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x", "mariadb: cannot connect: "},
 		{"plan t --db sqlite --dsn /nope/canary.db", "sqlite: the database file of the DSN cannot be found"},
@@ -104,9 +106,15 @@ func TestDaysWork(t *testing.T) {
 	require.Contains(t, out, "+ add-column ")
 	out, _ = run(exitOK, "preview", "accounts")
 	require.Contains(t, out, "ALTER TABLE `accounts` ADD COLUMN `version` INTEGER NOT NULL DEFAULT 1;\n")
+	fingerprint := regexp.MustCompile(`-- plan ([0-9a-f]{16});`).FindStringSubmatch(out)
 	out, _ = run(exitFindings, "verify", "accounts")
 	require.Contains(t, out, "step add-column is not done")
-	out, errOut := run(exitOK, "apply", "accounts")
+	_, errOut := run(exitRefused, "apply", "accounts", "--fingerprint", "0123456789abcdef")
+	require.Contains(t, errOut, "the plan has changed: it was to be 0123456789abcdef and is "+fingerprint[1]+" now, nothing was changed")
+	_, errOut = run(exitFailed, "apply", "accounts", "--fingerprint", "")
+	require.Contains(t, errOut, "the fingerprint is empty")
+	run(exitChanges, "plan", "accounts")
+	out, errOut = run(exitOK, "apply", "accounts", "--fingerprint", fingerprint[1])
 	require.Contains(t, out, "accounts: ready: history, add-column, trigger-guard, trigger-bump")
 	require.Contains(t, errOut, "target: SQLite 3.")
 	out, _ = run(exitOK, "plan", "accounts")
@@ -122,6 +130,10 @@ func TestDaysWork(t *testing.T) {
 	run(exitOK, "revert", "accounts", "--yes")
 	run(exitFindings, "verify", "accounts")
 
+	out, _ = run(exitOK, "status", "orders", "--column", "lock_version")
+	require.Contains(t, out, "backfill 50.0 %: 1 of 2 rows left")
+	_, errOut = run(exitFailed, "backfill", "orders", "--column", "lock_version", "--max-lag", "5s")
+	require.Contains(t, errOut, "sqlite: a server of this kind does not know how far its replicas are behind")
 	out, _ = run(exitOK, "backfill", "orders", "--column", "lock_version")
 	require.Contains(t, out, "1 rows filled")
 	run(exitChanges, "plan", "orders", "--column", "lock_version")
