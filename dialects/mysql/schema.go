@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -132,16 +131,8 @@ func (w *writer) Filled() dialects.SchemaQuery {
 	return dialects.SchemaQuery{Text: fmt.Sprintf("%s 'exact', CAST(COUNT(*) AS CHAR), CAST(COUNT(%s) AS CHAR) FROM %s", w.ddl.Counting, w.column, w.table)}
 }
 
-func (w *writer) Usage() dialects.SchemaQuery {
-	greatest := fmt.Sprintf("CAST(MAX(%s) AS CHAR)", w.column)
-	initial := strconv.FormatInt(w.p.Initial, 10)
-	if w.token() {
-		return dialects.SchemaQuery{Text: "SELECT 'used', 'some', ''"}
-	}
-	return dialects.SchemaQuery{Text: fmt.Sprintf(
-		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
-		w.table, w.column, initial, greatest)}
-}
+// Text is the type of texts.
+func (w *writer) Text() string { return "CHAR" }
 
 // SchemaFile bounds the waits of a file, which cannot try again.
 func (d Dialect) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {

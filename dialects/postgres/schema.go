@@ -211,13 +211,5 @@ SELECT CASE WHEN part = 100 THEN 'exact' ELSE 'about' END, round(rows * 100 / pa
 		literal(w.table), w.column, w.table)}
 }
 
-func (w *writer) Usage() dialects.SchemaQuery {
-	greatest := fmt.Sprintf("CAST(MAX(%s) AS text)", w.column)
-	initial := strconv.FormatInt(w.p.Initial, 10)
-	if w.p.Table.Kind == dialects.Token {
-		return dialects.SchemaQuery{Text: "SELECT 'used', 'some', ''"}
-	}
-	return dialects.SchemaQuery{Text: fmt.Sprintf(
-		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
-		w.table, w.column, initial, greatest)}
-}
+// Text is the type of texts.
+func (w *writer) Text() string { return "text" }

@@ -14,15 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/internal/cmdline/cmdlinetest"
 	"github.com/occkit/occkit/migrations"
 )
 
 // invoke runs a command line in this process.
 func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, err bytes.Buffer
-	code = execute(t.Context(), args, &out, &err)
-	return code, out.String(), err.String()
+	return cmdlinetest.Execute(execute).Invoke(t, args...)
 }
 
 // database makes a file with a table that has no version, and one with a legacy
@@ -44,37 +43,22 @@ func database(t *testing.T) []string {
 
 func TestBadUsage(t *testing.T) {
 	t.Parallel()
-	const secret = "canary"
-	for _, test := range []struct {
-		args string
-		want string // in the message
-	}{
-		{"--bogus", "unknown flag: --bogus (see occmigrate --help)"},
-		{"frobnicate", "unknown command"},
-		{"plan", "name at least one table"},
-		{"plan t", "name the database with --db"},
-		{"plan t --db oracle", `unknown database "oracle": choose from sqlite, postgres, mysql, mariadb`},
-		{"plan t --db postgres", "postgres: no DSN is given: set OCCMIGRATE_DSN to postgres://"},
-		{"plan t --db sqlite --guard maybe", `unknown guard "maybe": choose from enforce, strict, none`},
-		{"plan t --db sqlite --kind clock", `unknown kind "clock": choose from counter, token`},
-		{"plan t --db sqlite --initial 0", "initial must be at least 1"},
-		{"plan s. --db sqlite", "is empty"},
-		{"apply t --db sqlite --dsn x --max-lag -1s", "max-lag must not be negative, not -1s"},
-		{"plan t --db postgres --dsn postgres://u:canary@127.0.0.1:1/x", "postgres: cannot connect: "},
-		{"plan t --db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x", "mariadb: cannot connect: "},
-		{"plan t --db sqlite --dsn /nope/canary.db", "sqlite: the database file of the DSN cannot be found"},
-	} {
-		t.Run(test.args, func(t *testing.T) {
-			t.Parallel()
-			code, stdout, stderr := invoke(t, strings.Fields(test.args)...)
-			require.Equal(t, exitFailed, code)
-			require.Empty(t, stdout)
-			require.Equal(t, 1, strings.Count(stderr, "\n"), "one line: %q", stderr)
-			require.True(t, strings.HasPrefix(stderr, "occmigrate: "), stderr)
-			require.Contains(t, stderr, test.want)
-			require.NotContains(t, stderr, secret)
-		})
-	}
+	cmdlinetest.Execute(execute).Refuses(t, "occmigrate", exitFailed, map[string]string{
+		"--bogus":                          "unknown flag: --bogus (see occmigrate --help)",
+		"frobnicate":                       "unknown command",
+		"plan":                             "name at least one table",
+		"plan t":                           "name the database with --db",
+		"plan t --db oracle":               `unknown database "oracle": choose from sqlite, postgres, mysql, mariadb`,
+		"plan t --db postgres":             "postgres: no DSN is given: set OCCMIGRATE_DSN to postgres://",
+		"plan t --db sqlite --guard maybe": `unknown guard "maybe": choose from enforce, strict, none`,
+		"plan t --db sqlite --kind clock":  `unknown kind "clock": choose from counter, token`,
+		"plan t --db sqlite --initial 0":   "initial must be at least 1",
+		"plan s. --db sqlite":              "is empty",
+		"apply t --db sqlite --dsn x --max-lag -1s":                    "max-lag must not be negative, not -1s",
+		"plan t --db postgres --dsn postgres://u:canary@127.0.0.1:1/x": "postgres: cannot connect: ",
+		"plan t --db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x":        "mariadb: cannot connect: ",
+		"plan t --db sqlite --dsn /nope/canary.db":                     "sqlite: the database file of the DSN cannot be found",
+	})
 }
 
 func TestHelpTeaches(t *testing.T) {
