@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 	modernc "modernc.org/sqlite"
+
+	"github.com/occkit/occkit/dialects"
 )
 
 // written is a way to write a row, on a table that apply has prepared, and what
@@ -194,5 +196,52 @@ func TestWriterNeedsNoPrivileges(t *testing.T) {
 		var pg *pgconn.PgError
 		require.ErrorAs(t, err, &pg, s)
 		require.Equal(t, "42501", pg.Code, s)
+	}
+}
+
+// The condition of PostgreSQL's trigger keeps versioned writes out of its
+// function.
+func TestVersionedWritesPayNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, engineNamed("postgres"))
+	r.fresh(5)
+	r.apply(freshTable)
+	tx, err := r.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	for _, s := range []string{"SET LOCAL track_functions = 'all'", "UPDATE accounts SET version = version + 1", "UPDATE accounts SET n = 1 WHERE id = 1"} {
+		_, err = tx.ExecContext(t.Context(), s)
+		require.NoError(t, err)
+	}
+	var calls int64
+	require.NoError(t, tx.QueryRowContext(t.Context(), "SELECT calls FROM pg_stat_xact_user_functions").Scan(&calls))
+	require.EqualValues(t, 1, calls)
+}
+
+// What is advised to who has a trigger on SQLite that updates the row again: let
+// it set the version too, and choose the guard none.
+func TestTriggerThatSetsTheVersionToo(t *testing.T) {
+	t.Parallel()
+	for _, recursive := range []string{"ON", "OFF"} {
+		t.Run(recursive, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, engineNamed("sqlite"))
+			r.db.SetMaxOpenConns(1)
+			r.exec("PRAGMA recursive_triggers = %s", recursive)
+			r.fresh(1)
+			r.exec("ALTER TABLE accounts ADD COLUMN touched INTEGER NOT NULL DEFAULT 0")
+			none := freshTable
+			none.Guard = dialects.GuardNone
+			r.apply(none)
+			r.exec("CREATE TRIGGER touch AFTER UPDATE ON accounts WHEN NEW.touched IS OLD.touched" +
+				" BEGIN UPDATE accounts SET version = OLD.version + 1, touched = OLD.touched + 1 WHERE rowid = NEW.rowid; END")
+			r.verified(none)
+			r.exec("UPDATE accounts SET n = 1")
+			require.EqualValues(t, 2, r.int("SELECT version FROM accounts"))
+			require.EqualValues(t, 3, r.int("UPDATE accounts SET n = 2, version = version + 1 WHERE version = 2 RETURNING version"))
+			require.EqualValues(t, 3, r.int("SELECT version FROM accounts"))
+			refused, _ := r.codes(freshTable)
+			require.Equal(t, []string{"trigger-writes"}, refused)
+		})
 	}
 }
