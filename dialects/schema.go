@@ -32,6 +32,11 @@ type SchemaChanger interface {
 	// result row holds the fields of a [SchemaBlocker] in their order.
 	SchemaBlockers(p *SchemaPlan) (SchemaQuery, error)
 
+	// SchemaReplicas asks how far the server's replicas are behind. A result row
+	// holds the fields of a [SchemaReplica] in their order. A dialect whose servers
+	// do not know returns [errors.ErrUnsupported].
+	SchemaReplicas() (SchemaQuery, error)
+
 	// SchemaChunk writes the statements of one part of a backfill.
 	SchemaChunk(p *SchemaPlan, c SchemaChunk) (SchemaChunkSQL, error)
 
@@ -196,6 +201,10 @@ type SchemaPlan struct {
 	// "some" when there are rows whose version is not Initial, else "none"; the
 	// greatest version, or nothing for tokens. It is empty without a column.
 	Used SchemaQuery
+	// Filled asks how far a backfill is, with a row of three texts: "exact", or
+	// "about" when it looks at a sample; how many rows there are; how many of them
+	// have a version. It is quick, or fails. It is empty where no row can lack one.
+	Filled SchemaQuery
 	// Steps lead to the state that was asked for, in order, done ones included.
 	Steps []SchemaStep
 	// Unguard removes the guard; DropColumn then removes the column. Done ones

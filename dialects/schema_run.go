@@ -44,6 +44,18 @@ type SchemaBlocker struct {
 	End string `json:"end,omitempty"`
 }
 
+// SchemaReplica is a replica as its server sees it.
+type SchemaReplica struct {
+	// Name is what the server calls it.
+	Name string
+	// Behind is by how many milliseconds it is behind. LagUnknown when the user may
+	// not see it; then Name says what is lacking.
+	Behind int64
+}
+
+// LagUnknown is what [SchemaReplica.Behind] is when it cannot be seen.
+const LagUnknown = -1
+
 // SchemaChunk is one part of a backfill: the rows after the last key.
 type SchemaChunk struct {
 	// First: there is no last key yet.

@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/occkit/occkit/dialects"
@@ -27,24 +28,73 @@ type Applied struct {
 //
 // Errors: [*RefusedError], [*LockedError], ctx's, and the database's.
 func (m *Migrator) Apply(ctx context.Context, tables []Table) ([]Applied, error) {
-	return m.applyAll(ctx, tables, firstMissing)
+	return m.applyAll(ctx, tables, &order{until: firstMissing})
+}
+
+// ApplyPlan is [Migrator.Apply] for a plan that somebody has looked at, named by
+// its [Plan.Fingerprint]; an empty one stands for any. Nothing is changed when the plan is another one by now,
+// unless there is nothing left to do; and it ends before a step that comes up and
+// was not in it.
+//
+// Errors: [ErrPlanChanged], and those of Apply.
+func (m *Migrator) ApplyPlan(ctx context.Context, tables []Table, fingerprint string) ([]Applied, error) {
+	return m.applyAll(ctx, tables, &order{until: firstMissing, fingerprint: fingerprint})
 }
 
 // Backfill does what [Migrator.Apply] does, up to the end of the filling of rows
 // that have no version. NOT NULL and the guard are left to a later Apply.
 func (m *Migrator) Backfill(ctx context.Context, tables []Table) ([]Applied, error) {
-	return m.applyAll(ctx, tables, untilFilled)
+	return m.applyAll(ctx, tables, &order{until: untilFilled})
 }
 
-func (m *Migrator) applyAll(ctx context.Context, tables []Table, until func([]dialects.SchemaStep) *dialects.SchemaStep) ([]Applied, error) {
-	specs, err := m.accepted(ctx, tables)
+// order is what an apply is to do.
+type order struct {
+	// until returns the next step, or nil at the end.
+	until func([]dialects.SchemaStep) *dialects.SchemaStep
+	// fingerprint is that of the plan that it must be; empty: any.
+	fingerprint string
+	approved    map[string]bool // the statements of that plan
+}
+
+// approve compares the plan with the one that was asked for.
+func (o *order) approve(plan *Plan) error {
+	if o.fingerprint == "" || plan.Verdict() == Nothing {
+		return nil
+	}
+	if plan.sign(); plan.Fingerprint != o.fingerprint {
+		return fmt.Errorf("migrations: %w: it was to be %s and is %s now, nothing was changed: look at it again", ErrPlanChanged, o.fingerprint, plan.Fingerprint)
+	}
+	o.approved = map[string]bool{}
+	for _, t := range plan.Tables {
+		for _, s := range t.Steps {
+			o.approved[statements(s.SQL)] = true
+		}
+	}
+	return nil
+}
+
+func statements(sql []string) string { return strings.Join(sql, ";\n") }
+
+// allow tells whether a step was in the plan.
+func (o *order) allow(table string, s *dialects.SchemaStep) error {
+	if o.fingerprint == "" || o.approved[statements(s.SQL)] {
+		return nil
+	}
+	return fmt.Errorf("migrations: %s: %w: step %s was not in it: look at it again", table, ErrPlanChanged, s.ID)
+}
+
+func (m *Migrator) applyAll(ctx context.Context, tables []Table, o *order) ([]Applied, error) {
+	specs, plan, err := m.accepted(ctx, tables)
+	if err == nil {
+		err = o.approve(plan)
+	}
 	if err != nil {
 		return nil, err
 	}
 	var all []Applied
 	for _, v := range specs {
 		done := Applied{Table: v.Name}
-		err := m.with(ctx, func(conn dialects.Conn) error { return m.apply(ctx, conn, v, until, &done) })
+		err := m.with(ctx, func(conn dialects.Conn) error { return m.apply(ctx, conn, v, o, &done) })
 		all = append(all, done)
 		if err != nil {
 			return all, err
@@ -55,17 +105,20 @@ func (m *Migrator) applyAll(ctx context.Context, tables []Table, until func([]di
 }
 
 // accepted looks at all tables before the first one is changed.
-func (m *Migrator) accepted(ctx context.Context, tables []Table) ([]dialects.VersionTable, error) {
-	var specs []dialects.VersionTable
-	err := m.each(ctx, tables, func(conn dialects.Conn, v dialects.VersionTable) error {
+func (m *Migrator) accepted(ctx context.Context, tables []Table) (specs []dialects.VersionTable, plan *Plan, err error) {
+	plan = &Plan{}
+	err = m.each(ctx, tables, func(conn dialects.Conn, v dialects.VersionTable) error {
 		p, err := m.inspect(ctx, conn, v)
 		if err == nil {
 			err = refusals(&p)
 		}
-		specs = append(specs, v)
+		if err == nil {
+			err = m.boundable(ctx, conn, &p)
+		}
+		specs, plan.Tables = append(specs, v), append(plan.Tables, tablePlan(p, p.Steps))
 		return err
 	})
-	return specs, err
+	return specs, plan, err
 }
 
 // each runs f for every table, on one connection.
@@ -87,7 +140,7 @@ func (m *Migrator) each(ctx context.Context, tables []Table, f func(dialects.Con
 // stuckAfter is how often a step may turn out not to be visible after it ran.
 const stuckAfter = 3
 
-func (m *Migrator) apply(ctx context.Context, conn dialects.Conn, v dialects.VersionTable, until func([]dialects.SchemaStep) *dialects.SchemaStep, done *Applied) error {
+func (m *Migrator) apply(ctx context.Context, conn dialects.Conn, v dialects.VersionTable, o *order, done *Applied) error {
 	ran := map[string]int{}
 	for {
 		p, err := m.inspect(ctx, conn, v)
@@ -97,9 +150,12 @@ func (m *Migrator) apply(ctx context.Context, conn dialects.Conn, v dialects.Ver
 		if err := refusals(&p); err != nil {
 			return err
 		}
-		step := until(p.Steps)
+		step := o.until(p.Steps)
 		if step == nil {
 			return nil
+		}
+		if err := o.allow(v.Name, step); err != nil {
+			return err
 		}
 		if ran[step.ID]++; ran[step.ID] > stuckAfter {
 			return fmt.Errorf("migrations: %s: %s ran %d times and the catalog does not show it (%s): does something take it back?",

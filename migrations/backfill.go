@@ -34,6 +34,9 @@ type filler struct {
 	failures int
 	looked   time.Time
 	saved    map[string]string
+
+	replicas  int // the most that were seen
+	lagLooked time.Time
 }
 
 func (m *Migrator) backfill(ctx context.Context, conn dialects.Conn, p *dialects.SchemaPlan, step *dialects.SchemaStep, done *Applied) error {
@@ -86,10 +89,7 @@ func (f *filler) wait(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if f.m.o.Throttle == nil {
-			return nil
-		}
-		reason, err := f.m.o.Throttle(ctx)
+		reason, err := f.hold(ctx)
 		if err != nil || reason == "" {
 			return err
 		}
@@ -98,6 +98,17 @@ func (f *filler) wait(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// hold returns a reason to wait: the caller's, or replicas.
+func (f *filler) hold(ctx context.Context) (reason string, err error) {
+	if f.m.o.Throttle != nil {
+		reason, err = f.m.o.Throttle(ctx)
+	}
+	if err != nil || reason != "" {
+		return reason, err
+	}
+	return f.lagging(ctx)
 }
 
 // part fills the next rows. A part that was begun is brought to its end, which

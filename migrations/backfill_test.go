@@ -139,3 +139,23 @@ func TestPartsFollowTheKey(t *testing.T) {
 		require.Equal(r, []int64{1200, 1000, 1000, 1000, 1000}, parts[:5])
 	})
 }
+
+// Between a backfill and NOT NULL no row can become NULL on PostgreSQL; on the
+// others one that does is filled by apply.
+func TestNullAfterBackfill(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(r *rig) {
+		r.legacy(10)
+		_, err := r.migrator(nil).Backfill(r.Context(), []migrations.Table{legacyTable})
+		require.NoError(r, err)
+		_, err = r.db.ExecContext(r.Context(), "UPDATE accounts SET lock_version = NULL WHERE id = 1")
+		if r.engine.name == "postgres" {
+			require.ErrorContains(r, err, "23514")
+		} else {
+			require.NoError(r, err)
+		}
+		r.apply(legacyTable)
+		r.verified(legacyTable)
+		require.EqualValues(r, 1, r.int("SELECT lock_version FROM accounts WHERE id = 1"))
+	})
+}

@@ -6,7 +6,8 @@
 // what it is to be ([Migrator.Apply]), tries the result out ([Migrator.Verify]),
 // takes it back ([Migrator.Revert]), or writes files for other tools
 // ([Migrator.Emit]). What there is to do is data ([Plan]) that can be printed,
-// compared and kept.
+// compared and kept; [Migrator.ApplyPlan] does the one that was looked at, and no
+// other.
 //
 // # The guard
 //
@@ -28,7 +29,8 @@
 // The column is added in milliseconds; waiting for the lock is what stops a
 // table, since all later comers queue behind who waits. So the lock is asked for
 // without waiting, every 20 milliseconds, and after [Options.NowaitFor] with waits
-// of 0.2 seconds at most, or a second on MySQL 8, which can wait for no less. Who is in the way is told ([Event]), and left alone.
+// of 0.2 seconds at most, or a second on MySQL 8, which can wait for no less. Who
+// is in the way is told ([Event]), and left alone.
 //
 // # Going on
 //

@@ -21,6 +21,9 @@ var ErrLocked = errors.New("the lock was not had in time")
 // moved on in, unless that is forced.
 var ErrVersionsInUse = errors.New("versions are in use")
 
+// ErrPlanChanged is returned when what there is to do is not what was approved.
+var ErrPlanChanged = errors.New("the plan has changed")
+
 // RefusedError says why a table is not touched, and what to do.
 type RefusedError struct {
 	Table    string

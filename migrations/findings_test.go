@@ -141,16 +141,7 @@ func TestMissingPrivilegesPostgres(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, engineNamed("postgres"))
 	r.fresh(1)
-	role := fmt.Sprintf("occ_role_%d", r.int("SELECT pg_backend_pid() + 1000000 * (random() * 1000)::int"))
-	r.exec("CREATE ROLE %s", role)
-	t.Cleanup(func() {
-		db, err := sql.Open("pgx", r.url) // the test's own is in the role
-		require.NoError(t, err)
-		defer func() { _ = db.Close() }()
-		_, err = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
-		require.NoError(t, err)
-	})
-	r.exec("GRANT USAGE ON SCHEMA %s TO %s", r.text("SELECT current_schema()"), role)
+	role := r.role()
 	r.db.SetMaxOpenConns(1)
 	r.exec("SET ROLE %s", role)
 	refused, _ := r.codes(freshTable)
@@ -164,6 +155,22 @@ func TestMissingPrivilegesPostgres(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, reports[0].Findings)
 	require.False(t, reports[0].Probed)
+}
+
+// role makes a role that may look into the schema; it goes away with the test.
+func (r *rig) role() string {
+	r.Helper()
+	role := fmt.Sprintf("occ_role_%d", r.int("SELECT pg_backend_pid() + 1000000 * (random() * 1000)::int"))
+	r.exec("CREATE ROLE %s", role)
+	r.Cleanup(func() {
+		db, err := sql.Open("pgx", r.url) // the test's own may be in the role
+		require.NoError(r, err)
+		defer func() { _ = db.Close() }()
+		_, err = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+		require.NoError(r, err)
+	})
+	r.exec("GRANT USAGE ON SCHEMA %s TO %s", r.text("SELECT current_schema()"), role)
+	return role
 }
 
 func (r *rig) text(query string) (s string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,7 +75,7 @@ func (m *Migrator) record(ctx context.Context, q dialects.Querier, p *dialects.S
 	if err != nil {
 		return err
 	}
-	sql := strings.Join(step.SQL, ";\n")
+	sql := statements(step.SQL)
 	sum := sha256.Sum256([]byte(sql))
 	r := Record{
 		ID: id.String(), Table: p.Table.Name, Column: p.Table.Column, Step: step.ID, Status: status, SQL: sql,

@@ -268,3 +268,24 @@ func TestLockThatIsNotHad(t *testing.T) {
 		r.verified(freshTable)
 	})
 }
+
+// The trigger's lock is not waited for either.
+func TestTriggerLockThatIsNotHad(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(r *rig) {
+		none := freshTable
+		none.Guard = dialects.GuardNone
+		r.fresh(1)
+		r.apply(none)
+		tx, err := r.db.BeginTx(r.Context(), nil)
+		require.NoError(r, err)
+		defer func() { _ = tx.Rollback() }()
+		_, err = tx.ExecContext(r.Context(), "UPDATE accounts SET n = 1")
+		require.NoError(r, err)
+		_, err = r.migrator(&migrations.Options{MaxWait: time.Nanosecond}).Apply(r.Context(), []migrations.Table{freshTable})
+		var locked *migrations.LockedError
+		require.ErrorAs(r, err, &locked)
+		require.Contains(r, []string{"function", "trigger", "trigger-guard"}, locked.Step)
+		require.Equal(r, 1, locked.Attempts)
+	})
+}

@@ -50,6 +50,11 @@ type Options struct {
 	// is the reason to wait ("replica is 9 s behind"); it is asked again a second
 	// later. Defaults to none.
 	Throttle func(ctx context.Context) (reason string, err error)
+	// MaxLag holds a backfill while a replica is farther behind than this, or gone
+	// since it began. It takes a server that knows ([errors.ErrUnsupported]):
+	// PostgreSQL, and a role that is a member of pg_read_all_stats. One without
+	// replicas is refused. Defaults to no bound.
+	MaxLag time.Duration
 	// NoHistory leaves out the table occkit_migrations. Defaults to false. Without
 	// it nothing remembers the versions of a column that was dropped.
 	NoHistory bool

@@ -13,7 +13,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/occkit/occkit/dialects/sqldb"
 	"github.com/occkit/occkit/migrations"
 )
 
@@ -86,12 +85,13 @@ func at(h *hdrhistogram.Histogram, quantile float64) time.Duration {
 	return time.Duration(h.ValueAtQuantile(quantile)) * time.Microsecond
 }
 
-// TestPileUp is a measurement: it needs the machine for itself, and runs only
-// when OCCKIT_PILEUP is set.
+// TestPileUp is a measurement of the command apply: it needs the machine for
+// itself, and runs only when OCCKIT_PILEUP is set.
 func TestPileUp(t *testing.T) {
 	if os.Getenv("OCCKIT_PILEUP") == "" {
 		t.Skip("a measurement: set OCCKIT_PILEUP=1 on a quiet machine")
 	}
+	binary := build(t)
 	for _, name := range []string{"postgres", "mariadb"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, engineNamed(name))
@@ -106,24 +106,21 @@ func TestPileUp(t *testing.T) {
 			baseline := p.run(func(context.Context) {})
 			show("baseline", baseline)
 
-			var done []migrations.Applied
-			var waits int
-			m, err := migrations.New(sqldb.New(r.db), r.dialect, &migrations.Options{Progress: func(e migrations.Event) {
-				waits = max(waits, e.Attempt)
-			}})
-			require.NoError(t, err)
+			var attempts int
+			var waited time.Duration
 			apply := p.run(func(ctx context.Context) {
-				done, err = m.Apply(ctx, []migrations.Table{freshTable})
+				r.occmigrate(ctx, binary, "apply", func(e migrations.Event) {
+					attempts, waited = max(attempts, e.Attempt), max(waited, e.Waited)
+				})
 			})
-			require.NoError(t, err)
 			show("apply", apply)
-			t.Logf("%-8s apply waited %s, %d attempts at most for one step", name, done[0].Waited.Round(time.Millisecond), waits)
+			t.Logf("%-8s apply waited %s, %d attempts at most for one step", name, waited.Round(time.Millisecond), attempts)
 			r.verified(freshTable)
 
 			naive := p.run(func(ctx context.Context) {
-				_, err = p.pool.ExecContext(ctx, "ALTER TABLE accounts ADD COLUMN naive BIGINT NOT NULL DEFAULT 1")
+				_, err := p.pool.ExecContext(ctx, "ALTER TABLE accounts ADD COLUMN naive BIGINT NOT NULL DEFAULT 1")
+				require.NoError(t, err)
 			})
-			require.NoError(t, err)
 			show("plain ALTER", naive)
 
 			require.Greater(t, at(naive, 99.9), time.Second, "the harness shows no outage: it proves nothing")

@@ -18,7 +18,8 @@ type Plan struct {
 	Target  string `json:"target"`
 	// Tables are in the order in which they were asked for.
 	Tables []TablePlan `json:"tables"`
-	// Fingerprint is equal for plans that do the same to tables in the same state.
+	// Fingerprint is equal for plans that do the same to tables in the same state:
+	// [Migrator.ApplyPlan] takes it.
 	Fingerprint string `json:"fingerprint"`
 }
 

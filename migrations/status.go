@@ -2,6 +2,9 @@ package migrations
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strconv"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -20,6 +23,9 @@ type Status struct {
 	Guard dialects.GuardState `json:"guard"`
 	Mode  string              `json:"mode"`
 	Rows  int64               `json:"rows"`
+	// Backfill is how far one is that is under way, or to be done; nil when there
+	// is none.
+	Backfill *Progress `json:"backfill,omitempty"`
 	// Missing are the steps that apply would do.
 	Missing  []string                 `json:"missing"`
 	Findings []dialects.SchemaFinding `json:"findings,omitempty"`
@@ -29,6 +35,41 @@ type Status struct {
 	Why  string                   `json:"why,omitempty"`
 	// History are the last things that were done, the latest first.
 	History []Record `json:"history,omitempty"`
+}
+
+// Progress is how far a backfill is. On PostgreSQL tables of more than 2,000 pages
+// are estimated from as many; MariaDB and MySQL count for two seconds at most.
+type Progress struct {
+	// Rows is how many rows there are, Left how many of them have no version.
+	Rows int64 `json:"rows"`
+	Left int64 `json:"left"`
+	// Percent is the share of the rows that have one.
+	Percent float64 `json:"percent"`
+	// Estimate says that the numbers come from a sample.
+	Estimate bool `json:"estimate"`
+	// Why says why the numbers are not known; they are zero then.
+	Why string `json:"why,omitempty"`
+}
+
+// progress asks how far a backfill is.
+func (m *Migrator) progress(ctx context.Context, q dialects.Querier, p *dialects.SchemaPlan) *Progress {
+	if !filling(p) || p.Filled.Text == "" {
+		return nil
+	}
+	found, err := readFacts(ctx, q, []dialects.SchemaQuery{p.Filled})
+	if err != nil || len(found) != 1 {
+		return &Progress{Why: fmt.Sprint(err)}
+	}
+	rows, err := strconv.ParseInt(found[0].Name, 10, 64)
+	filled, err2 := strconv.ParseInt(found[0].Value, 10, 64)
+	if err = errors.Join(err, err2); err != nil {
+		return &Progress{Why: err.Error()}
+	}
+	how := &Progress{Rows: rows, Left: rows - filled, Percent: 100, Estimate: found[0].Kind == "about"}
+	if rows > 0 {
+		how.Percent = 100 * float64(filled) / float64(rows)
+	}
+	return how
 }
 
 const shownHistory = 3
@@ -51,6 +92,7 @@ func (m *Migrator) Status(ctx context.Context, tables []Table) ([]Status, error)
 			}
 		}
 		if p.Exists {
+			s.Backfill = m.progress(ctx, conn, &p)
 			if s.Open, err = m.blockers(ctx, conn, &p); err != nil {
 				s.Why = err.Error()
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/occkit/occkit/dialects"
@@ -68,10 +69,15 @@ func guardText(p *dialects.SchemaPlan, id string) string {
 	return "; the one that is there is " + string(p.Guard)
 }
 
+// unfinished tells whether a step is missing that the table itself needs.
+func unfinished(p *dialects.SchemaPlan) bool {
+	return slices.ContainsFunc(p.Steps, func(s dialects.SchemaStep) bool { return !s.Done && s.ID != stepHistory })
+}
+
 // probe tries the guard out on one row.
 func (m *Migrator) probe(ctx context.Context, conn dialects.Conn, p *dialects.SchemaPlan, r *Report) error {
 	switch {
-	case p.Column == nil || p.Column.Nullable && firstMissing(p.Steps) != nil || len(p.Key) == 0:
+	case p.Column == nil || p.Column.Nullable && unfinished(p) || len(p.Key) == 0:
 		r.Why = "the column is not ready"
 		return nil
 	case p.Table.Guard == dialects.GuardNone:

@@ -10,4 +10,5 @@ var ddl = mysql.DDL{
 	Product: "MariaDB", AddColumn: "ADD COLUMN IF NOT EXISTS", Exists: true,
 	Instant: ", ALGORITHM=INSTANT, LOCK=NONE", Online: ", ALGORITHM=INPLACE, LOCK=NONE",
 	CreateTrigger: "CREATE OR REPLACE TRIGGER", Replace: true, Isolation: "tx_isolation",
+	Counting: "SET STATEMENT max_statement_time = 2 FOR SELECT",
 }

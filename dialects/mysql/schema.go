@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 var ddl = DDL{
 	Product: "MySQL", AddColumn: "ADD COLUMN", Instant: ", ALGORITHM=INSTANT",
 	Online: ", ALGORITHM=INPLACE, LOCK=NONE", CreateTrigger: "CREATE TRIGGER", MinWait: 1, Isolation: "transaction_isolation",
+	Counting: "SELECT /*+ MAX_EXECUTION_TIME(2000) */",
 	Versions: "SELECT 'versions', '', CAST(TOTAL_ROW_VERSIONS AS CHAR) FROM information_schema.INNODB_TABLES" +
 		" WHERE NAME = CONCAT(COALESCE(NULLIF(?, ''), DATABASE()), '/', ?)",
 }
@@ -126,16 +126,13 @@ func literal(text string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, "/"), "'", "''") + "'"
 }
 
-func (w *writer) Usage() dialects.SchemaQuery {
-	greatest := fmt.Sprintf("CAST(MAX(%s) AS CHAR)", w.column)
-	initial := strconv.FormatInt(w.p.Initial, 10)
-	if w.token() {
-		return dialects.SchemaQuery{Text: "SELECT 'used', 'some', ''"}
-	}
-	return dialects.SchemaQuery{Text: fmt.Sprintf(
-		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
-		w.table, w.column, initial, greatest)}
+// Filled counts all rows, or gives up: there is no way to look at a sample.
+func (w *writer) Filled() dialects.SchemaQuery {
+	return dialects.SchemaQuery{Text: fmt.Sprintf("%s 'exact', CAST(COUNT(*) AS CHAR), CAST(COUNT(%s) AS CHAR) FROM %s", w.ddl.Counting, w.column, w.table)}
 }
+
+// Text is the type of texts.
+func (w *writer) Text() string { return "CHAR" }
 
 // SchemaFile bounds the waits of a file, which cannot try again.
 func (d Dialect) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {

@@ -1,6 +1,8 @@
 package mysql
 
 import (
+	"errors"
+
 	"github.com/occkit/occkit/dialects"
 )
 
@@ -24,6 +26,8 @@ type DDL struct {
 	MinWait int64
 	// Isolation is the name of the variable of the isolation level.
 	Isolation string
+	// Counting begins a SELECT that the server ends after two seconds.
+	Counting string
 	// Versions is a query of how often the table was changed instantly, with the
 	// schema and the table as arguments; empty where there is no limit.
 	Versions string
@@ -88,6 +92,11 @@ const blockers = `SELECT CAST(t.trx_mysql_thread_id AS CHAR), CONCAT(p.USER, '@'
   CONCAT('KILL ', t.trx_mysql_thread_id)
 FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
 WHERE t.trx_mysql_thread_id <> CONNECTION_ID() AND t.trx_started < NOW() - INTERVAL 1 SECOND ORDER BY t.trx_started LIMIT 5`
+
+// SchemaReplicas is not known: only a replica can tell how far it is behind.
+func (Dialect) SchemaReplicas() (dialects.SchemaQuery, error) {
+	return dialects.SchemaQuery{}, errors.ErrUnsupported
+}
 
 // SchemaBlockers asks for the transactions that are open. It needs the privilege
 // PROCESS.

@@ -265,7 +265,7 @@ func (w *writer) mayFindings(out *sqlgen.Findings) {
 	lacks := slices.DeleteFunc(need, func(n string) bool { return slices.Contains(may, n) })
 	out.Deny(len(lacks) > 0 && f.Has("role") && f.Name("role") == "NONE", "privileges", "the user lacks "+strings.Join(lacks, ", "), "GRANT them on the table's database")
 	on := func(v string) bool { return v == "1" || strings.EqualFold(v, "ON") }
-	super := slices.Contains(may, "SUPER") || slices.Contains(may, "BINLOG ADMIN") || slices.Contains(may, "SET_USER_ID")
+	super := slices.Contains(may, "SUPER") || slices.Contains(may, "SET_USER_ID")
 	out.Deny(w.p.Table.Guard != dialects.GuardNone && on(f.Name("binlog")) && !on(f.Value("binlog")) && !super, "binlog",
 		"the binary log is on, and the user has no SUPER: the server would refuse to create the trigger (error 1419)",
 		"SET GLOBAL log_bin_trust_function_creators = 1, or choose the guard none")

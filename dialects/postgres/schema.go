@@ -148,11 +148,12 @@ func (w *writer) legacy() []dialects.SchemaStep {
 		initial = tokenOf(c.Type)
 	}
 	valid := w.f.Value("check") == "valid" || !c.Nullable
-	end := []string{w.alter("ALTER COLUMN %s SET NOT NULL, DROP CONSTRAINT IF EXISTS %s", w.column, w.check)}
+	// Two statements: one ALTER TABLE drops before it alters, and would read the
+	// whole table under the exclusive lock for want of the constraint.
+	end := []string{w.alter("ALTER COLUMN %s SET NOT NULL", w.column), w.alter("DROP CONSTRAINT IF EXISTS %s", w.check)}
 	notNull := w.exclusive("set-not-null", "pg_attribute says NOT NULL, and the constraint is gone", !c.Nullable && !check,
 		[]string{w.alter("ALTER COLUMN %s DROP NOT NULL", w.column)}, end...)
-	// The linter squawk does not know that the constraint spares the scan.
-	notNull.File = []string{"-- squawk-ignore adding-not-nullable-field\n" + end[0]}
+	notNull.File = []string{whyIgnored + end[0], end[1]}
 	return []dialects.SchemaStep{
 		w.setDefault(initial, c.Default != ""),
 		w.exclusive("check", "pg_constraint has the constraint", check || !c.Nullable,
@@ -171,6 +172,14 @@ func (w *writer) legacy() []dialects.SchemaStep {
 		notNull,
 	}
 }
+
+// whyIgnored goes with the one finding of the linter squawk that is suppressed.
+// It sees one file at a time; the constraint and its validation, in one file with
+// the rest, satisfy it.
+const whyIgnored = `-- The file before this one has validated a CHECK that says the same: PostgreSQL
+-- 12 and later take its word, and do not read the table. squawk cannot see that from here.
+-- squawk-ignore adding-not-nullable-field
+`
 
 // tokenOf is the expression of a new token for a column of a type.
 func tokenOf(typ string) string {
@@ -191,13 +200,16 @@ func isToken(typ string) bool {
 	return slices.Contains([]string{"uuid", "text", "bytea"}, typ) || strings.HasPrefix(typ, "character varying") && (n == 0 || n >= sqlgen.TokenLength)
 }
 
-func (w *writer) Usage() dialects.SchemaQuery {
-	greatest := fmt.Sprintf("CAST(MAX(%s) AS text)", w.column)
-	initial := strconv.FormatInt(w.p.Initial, 10)
-	if w.p.Table.Kind == dialects.Token {
-		return dialects.SchemaQuery{Text: "SELECT 'used', 'some', ''"}
-	}
-	return dialects.SchemaQuery{Text: fmt.Sprintf(
-		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
-		w.table, w.column, initial, greatest)}
+// Filled looks at 2,000 pages, or at all if there are no more: that is tens of
+// milliseconds, and a few percent off at most.
+func (w *writer) Filled() dialects.SchemaQuery {
+	return dialects.SchemaQuery{Text: fmt.Sprintf(`WITH p AS MATERIALIZED (
+  SELECT least(100, 100.0 * 2000 * current_setting('block_size')::bigint / greatest(1, pg_relation_size(%[1]s), sum(pg_relation_size(relid)))) AS part
+  FROM pg_partition_tree(%[1]s)
+), s AS (SELECT count(*) AS rows, count(%[2]s) AS filled FROM %[3]s TABLESAMPLE SYSTEM ((SELECT part::real FROM p)))
+SELECT CASE WHEN part = 100 THEN 'exact' ELSE 'about' END, round(rows * 100 / part)::bigint::text, round(filled * 100 / part)::bigint::text FROM s, p`,
+		literal(w.table), w.column, w.table)}
 }
+
+// Text is the type of texts.
+func (w *writer) Text() string { return "text" }

@@ -39,6 +39,23 @@ func (d Dialect) SchemaAttempt(p *dialects.SchemaPlan, step *dialects.SchemaStep
 	return a, nil
 }
 
+// replicas trusts replay_lag, which the server keeps counting up while a standby
+// replays nothing, but not the last one of a standby that has caught up since, and
+// not that of one that has fallen silent. A session that stores what it receives,
+// such as a base backup, replays nothing and is left out.
+// https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW
+const replicas = `SELECT coalesce(nullif(application_name, ''), pid::text),
+  CASE WHEN replay_lsn >= pg_current_wal_lsn() THEN 0
+    ELSE ceil(1000 * extract(epoch FROM greatest(replay_lag, clock_timestamp() - reply_time)))::bigint END
+FROM pg_stat_replication WHERE replay_lsn IS NOT NULL AND pg_has_role('pg_read_all_stats', 'USAGE')
+UNION ALL SELECT 'the role is not a member of pg_read_all_stats', -1 WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+ORDER BY 2 DESC`
+
+// SchemaReplicas asks pg_stat_replication.
+func (Dialect) SchemaReplicas() (dialects.SchemaQuery, error) {
+	return dialects.SchemaQuery{Text: replicas}, nil
+}
+
 // SchemaChunk compares keys as the texts that they were read as, cast back to
 // the type of the column, so that every driver can bind every type.
 func (d Dialect) SchemaChunk(p *dialects.SchemaPlan, c dialects.SchemaChunk) (dialects.SchemaChunkSQL, error) {

@@ -11,7 +11,9 @@ import (
 type Steps interface {
 	Table() (table, column string)
 	Guard() (dialects.GuardState, dialects.GuardMode)
-	Usage() dialects.SchemaQuery
+	// Text is the type that a number is cast to to be read as a text.
+	Text() string
+	Filled() dialects.SchemaQuery
 	Steps() []dialects.SchemaStep
 	Unguard() []dialects.SchemaStep
 	DropColumn() []dialects.SchemaStep
@@ -50,7 +52,10 @@ func Complete(p *dialects.SchemaPlan, w Steps, noNulls bool) {
 		return
 	}
 	if p.Column != nil {
-		p.Used = w.Usage()
+		p.Used = used(p, w)
+		if p.Column.Nullable {
+			p.Filled = w.Filled()
+		}
 		if p.Column.Nullable && !noNulls {
 			table, column := w.Table()
 			p.Ask = []dialects.SchemaQuery{{Text: fmt.Sprintf(
@@ -59,4 +64,15 @@ func Complete(p *dialects.SchemaPlan, w Steps, noNulls bool) {
 	}
 	p.Steps = w.Steps()
 	p.Unguard, p.DropColumn = w.Unguard(), w.DropColumn()
+}
+
+// used asks for the least and the greatest version. Tokens have no order.
+func used(p *dialects.SchemaPlan, w Steps) dialects.SchemaQuery {
+	if p.Table.Kind == dialects.Token {
+		return dialects.SchemaQuery{Text: "SELECT 'used', 'some', ''"}
+	}
+	table, column := w.Table()
+	return dialects.SchemaQuery{Text: fmt.Sprintf(
+		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]d) = %[3]d AND COALESCE(MIN(%[2]s), %[3]d) = %[3]d THEN 'none' ELSE 'some' END,"+
+			" COALESCE(CAST(MAX(%[2]s) AS %[4]s), '') FROM %[1]s", table, column, p.Initial, w.Text())}
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -180,6 +181,11 @@ func (Dialect) SchemaBlockers(*dialects.SchemaPlan) (dialects.SchemaQuery, error
 	return dialects.SchemaQuery{}, nil
 }
 
+// SchemaReplicas is not known: SQLite has none of its own.
+func (Dialect) SchemaReplicas() (dialects.SchemaQuery, error) {
+	return dialects.SchemaQuery{}, errors.ErrUnsupported
+}
+
 // SchemaChunk writes the statements of one part.
 func (d Dialect) SchemaChunk(p *dialects.SchemaPlan, c dialects.SchemaChunk) (dialects.SchemaChunkSQL, error) {
 	w, err := d.writer(p, nil)
@@ -212,16 +218,13 @@ func (d Dialect) SchemaOwn(_ string, t *dialects.OwnTable) (dialects.OwnSQL, err
 	return d.Syntax.Own("", t, sqlgen.OwnTypes{Int: "INTEGER", LongText: "TEXT", Text: "TEXT"})
 }
 
-func (w *writer) Usage() dialects.SchemaQuery {
-	greatest := fmt.Sprintf("CAST(MAX(%s) AS TEXT)", w.column)
-	initial := strconv.FormatInt(w.p.Initial, 10)
-	if w.token() {
-		return dialects.SchemaQuery{Text: "SELECT 'used', 'some', ''"}
-	}
-	return dialects.SchemaQuery{Text: fmt.Sprintf(
-		"SELECT 'used', CASE WHEN COALESCE(MAX(%[2]s), %[3]s) = %[3]s AND COALESCE(MIN(%[2]s), %[3]s) = %[3]s THEN 'none' ELSE 'some' END, COALESCE(%[4]s, '') FROM %[1]s",
-		w.table, w.column, initial, greatest)}
+// Filled counts all rows of the file.
+func (w *writer) Filled() dialects.SchemaQuery {
+	return dialects.SchemaQuery{Text: fmt.Sprintf("SELECT 'exact', CAST(COUNT(*) AS TEXT), CAST(COUNT(%s) AS TEXT) FROM %s", w.column, w.table)}
 }
+
+// Text is the type of texts.
+func (w *writer) Text() string { return "TEXT" }
 
 // SchemaFile is a transaction.
 func (Dialect) SchemaFile(*dialects.SchemaPlan, dialects.SchemaWork) (dialects.SchemaFile, error) {

@@ -1,6 +1,7 @@
 package emittest
 
 import (
+	"context"
 	"database/sql"
 	"os"
 	"path/filepath"
@@ -203,5 +204,28 @@ func TestByteStable(t *testing.T) {
 				require.Equal(t, before, s.emit(migrations.Format(format)))
 			})
 		}
+	}
+}
+
+// A migration of goose in Go runs apply instead of a file.
+func TestGooseRunsApply(t *testing.T) {
+	t.Parallel()
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, e, migrations.Goose, true, dialects.Counter)
+			apply := &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+				m, err := migrations.New(sqldb.New(db), s.dialect, nil)
+				if err == nil {
+					_, err = m.Apply(ctx, []migrations.Table{s.table})
+				}
+				return err
+			}}
+			p, err := goose.NewProvider(e.goose, s.db, nil, goose.WithGoMigrations(goose.NewGoMigration(20261123000100, apply, nil)))
+			require.NoError(t, err)
+			_, err = p.Up(t.Context())
+			require.NoError(t, err)
+			s.up()
+		})
 	}
 }

@@ -12,68 +12,52 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/bench"
+	"github.com/occkit/occkit/internal/cmdline/cmdlinetest"
 )
 
 // invoke runs a command line in this process.
 func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, err bytes.Buffer
-	code = execute(t.Context(), args, &out, &err)
-	return code, out.String(), err.String()
+	return cmdlinetest.Execute(execute).Invoke(t, args...)
 }
 
 func TestBadUsage(t *testing.T) {
 	t.Parallel()
-	const secret = "canary"
-	for _, test := range []struct {
-		args string
-		want string // in the message
-	}{
-		{"--bogus", "unknown flag: --bogus (see occbench --help)"},
-		{"extra", `unexpected argument "extra"`},
-		{"--db oracle", `unknown database "oracle": choose from sqlite, postgres, mysql, mariadb`},
-		{"--strategies hope", `unknown strategy "hope": choose from naive, none`},
-		{"--strategies=", "strategies must name at least one of naive, none"},
-		{"--workload tpcc", `unknown workload "tpcc": choose from counter, transfer`},
-		{"--clients 0", "must be at least 1"},
-		{"--clients -1", "clients must be 1 to 10000"},
-		{"--clients 10001", "clients must be 1 to 10000"},
-		{"--clients many", "--clients"},
-		{"--clients 1 --strategies naive,none", "needs at least 2 clients"},
-		{"--procs 0", "must be at least 1"},
-		{"--procs 65", "procs must be 1 to 64, not 65"},
-		{"--procs 3 --clients 2", "procs must be at most the number of clients"},
-		{"--delay -1ms", "delay must be 0 to 10s, not -1ms"},
-		{"--delay 1h", "delay must be 0 to 10s, not 1h0m0s"},
-		{"--delay 1ms", "sqlite: there is no server, and no way to it that could be longer"},
-		{"--commit-delay -1ms", "commit-delay must not be negative"},
-		{"--commit-delay 1ms", "sqlite: it has no setting that delays commits"},
-		{"--db postgres --commit-delay 1s", "a commit delay is 1us to 100ms"},
-		{"--keys 0", "must be at least 1"},
-		{"--keys 1", "workload transfer needs at least 2 keys"},
-		{"--dist zipf:-1", "THETA must be a number from 0 on"},
-		{"--dist pareto", `unknown distribution "pareto"`},
-		{"--duration 0", "duration must be positive"},
-		{"--duration 5", "missing unit in duration"},
-		{"--reps 0", "must be at least 1"},
-		{"--seed -1", "--seed"},
-		{"--json /nope/x.json", "cannot write the JSON file"},
-		{"--db postgres", "postgres: no DSN is given: write postgres://"},
-		{"--db postgres --dsn postgres://u:canary@127.0.0.1:1/x", "postgres: cannot connect: "},
-		{"--db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x", "mariadb: cannot connect: "},
-		{"--dsn /nope/canary.db", "sqlite: the database file of the DSN cannot be found"},
-	} {
-		t.Run(test.args, func(t *testing.T) {
-			t.Parallel()
-			code, stdout, stderr := invoke(t, strings.Fields(test.args)...)
-			require.Equal(t, exitUsage, code)
-			require.Empty(t, stdout)
-			require.Equal(t, 1, strings.Count(stderr, "\n"), "one line: %q", stderr)
-			require.True(t, strings.HasPrefix(stderr, "occbench: "), stderr)
-			require.Contains(t, stderr, test.want)
-			require.NotContains(t, stderr, secret)
-		})
-	}
+	cmdlinetest.Execute(execute).Refuses(t, "occbench", exitUsage, map[string]string{
+		"--bogus":                             "unknown flag: --bogus (see occbench --help)",
+		"extra":                               `unexpected argument "extra"`,
+		"--db oracle":                         `unknown database "oracle": choose from sqlite, postgres, mysql, mariadb`,
+		"--strategies hope":                   `unknown strategy "hope": choose from naive, none`,
+		"--strategies=":                       "strategies must name at least one of naive, none",
+		"--workload tpcc":                     `unknown workload "tpcc": choose from counter, transfer`,
+		"--clients 0":                         "must be at least 1",
+		"--clients -1":                        "clients must be 1 to 10000",
+		"--clients 10001":                     "clients must be 1 to 10000",
+		"--clients many":                      "--clients",
+		"--clients 1 --strategies naive,none": "needs at least 2 clients",
+		"--procs 0":                           "must be at least 1",
+		"--procs 65":                          "procs must be 1 to 64, not 65",
+		"--procs 3 --clients 2":               "procs must be at most the number of clients",
+		"--delay -1ms":                        "delay must be 0 to 10s, not -1ms",
+		"--delay 1h":                          "delay must be 0 to 10s, not 1h0m0s",
+		"--delay 1ms":                         "sqlite: there is no server, and no way to it that could be longer",
+		"--commit-delay -1ms":                 "commit-delay must not be negative",
+		"--commit-delay 1ms":                  "sqlite: it has no setting that delays commits",
+		"--db postgres --commit-delay 1s":     "a commit delay is 1us to 100ms",
+		"--keys 0":                            "must be at least 1",
+		"--keys 1":                            "workload transfer needs at least 2 keys",
+		"--dist zipf:-1":                      "THETA must be a number from 0 on",
+		"--dist pareto":                       `unknown distribution "pareto"`,
+		"--duration 0":                        "duration must be positive",
+		"--duration 5":                        "missing unit in duration",
+		"--reps 0":                            "must be at least 1",
+		"--seed -1":                           "--seed",
+		"--json /nope/x.json":                 "cannot write the JSON file",
+		"--db postgres":                       "postgres: no DSN is given: write postgres://",
+		"--db postgres --dsn postgres://u:canary@127.0.0.1:1/x": "postgres: cannot connect: ",
+		"--db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x":        "mariadb: cannot connect: ",
+		"--dsn /nope/canary.db":                                 "sqlite: the database file of the DSN cannot be found",
+	})
 }
 
 func TestHelpTeaches(t *testing.T) {

@@ -8,10 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/term"
-
 	"github.com/occkit/occkit/bench"
 	"github.com/occkit/occkit/bench/report"
+	"github.com/occkit/occkit/internal/cmdline"
 )
 
 // run opens the database, runs the experiment and shows the result.
@@ -31,7 +30,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		each := at.share(db, procs)
 		target.Spawn, target.Connections = spawner(each), procs*each.Connections
 	}
-	progress := report.NewProgress(stderr, terminalWidth(stderr))
+	progress := report.NewProgress(stderr, cmdline.TerminalWidth(stderr))
 	result, err := bench.Run(ctx, o.spec, target, progress.Show)
 	progress.Clear()
 	if err != nil {
@@ -91,18 +90,4 @@ func (s *sink) discard() error {
 		return nil
 	}
 	return errors.Join(s.temp.Close(), os.Remove(s.temp.Name()))
-}
-
-// terminalWidth returns the width of the terminal that w is; zero when it is
-// none, or when NO_COLOR or TERM ask for plain text.
-func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return max(width, 1)
 }

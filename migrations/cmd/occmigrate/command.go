@@ -56,7 +56,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "occmigrate: interrupted at a safe point: what was done stays; run the same command again to go on")
 		return exitInterrupted
-	case errors.Is(err, migrations.ErrRefused):
+	case errors.Is(err, migrations.ErrRefused), errors.Is(err, migrations.ErrPlanChanged):
 		fmt.Fprintln(stderr, "occmigrate: "+oneLine(err))
 		return exitRefused
 	case errors.As(err, &usage):
@@ -81,10 +81,10 @@ type app struct {
 	invisible, noHistory bool
 	json, jsonl          bool
 
-	maxWait, nowait, chunkTime, pause time.Duration
-	pauseFile                         string
-	drop, force, yes, noProbe         bool
-	format, dir, version              string
+	maxWait, nowait, chunkTime, pause, maxLag time.Duration
+	pauseFile, fingerprint                    string
+	drop, force, yes, noProbe                 bool
+	format, dir, version                      string
 }
 
 func newCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -146,6 +146,7 @@ func (a *app) withChunks(cmd *cobra.Command) *cobra.Command {
 	f := cmd.Flags()
 	f.DurationVar(&a.chunkTime, "chunk-time", 100*time.Millisecond, "how long one part of a backfill should take")
 	f.DurationVar(&a.pause, "pause", 5*time.Millisecond, "the rest between two parts")
+	f.DurationVar(&a.maxLag, "max-lag", 0, "hold a backfill while a replica is farther behind, or gone; PostgreSQL alone; 0: no bound")
 	f.StringVar(&a.pauseFile, "pause-file", "", "hold a backfill as long as this file exists")
 	return cmd
 }
@@ -196,6 +197,9 @@ func (a *app) with(ctx context.Context, use func(*migrations.Migrator) error) (e
 		form, _, _ := strings.Cut(named.Usage(a.db), ", or nothing")
 		return usageError{fmt.Errorf("%s: no DSN is given: set %s to %s", a.db, dsnVariable, form)}
 	}
+	if a.maxLag < 0 {
+		return usageError{fmt.Errorf("max-lag must not be negative, not %s", a.maxLag)}
+	}
 	db, err := named.Open(ctx, a.db, a.dsn, &named.Options{Connections: 2})
 	if err != nil {
 		return err
@@ -203,7 +207,7 @@ func (a *app) with(ctx context.Context, use func(*migrations.Migrator) error) (e
 	defer func() { err = errors.Join(err, db.Close()) }()
 	o := migrations.Options{
 		MaxWait: a.maxWait, NowaitFor: a.nowait, ChunkTime: a.chunkTime, Pause: a.pause, NoHistory: a.noHistory, Actor: actor(),
-		Throttle: a.throttle(),
+		Throttle: a.throttle(), MaxLag: a.maxLag,
 	}
 	progress := newProgress(a.stdout, a.stderr, a.jsonl)
 	defer progress.end()

@@ -7,21 +7,21 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/internal/cmdline/cmdlinetest"
 	"github.com/occkit/occkit/migrations"
 )
 
 // invoke runs a command line in this process.
 func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, err bytes.Buffer
-	code = execute(t.Context(), args, &out, &err)
-	return code, out.String(), err.String()
+	return cmdlinetest.Execute(execute).Invoke(t, args...)
 }
 
 // database makes a file with a table that has no version, and one with a legacy
@@ -43,36 +43,22 @@ func database(t *testing.T) []string {
 
 func TestBadUsage(t *testing.T) {
 	t.Parallel()
-	const secret = "canary"
-	for _, test := range []struct {
-		args string
-		want string // in the message
-	}{
-		{"--bogus", "unknown flag: --bogus (see occmigrate --help)"},
-		{"frobnicate", "unknown command"},
-		{"plan", "name at least one table"},
-		{"plan t", "name the database with --db"},
-		{"plan t --db oracle", `unknown database "oracle": choose from sqlite, postgres, mysql, mariadb`},
-		{"plan t --db postgres", "postgres: no DSN is given: set OCCMIGRATE_DSN to postgres://"},
-		{"plan t --db sqlite --guard maybe", `unknown guard "maybe": choose from enforce, strict, none`},
-		{"plan t --db sqlite --kind clock", `unknown kind "clock": choose from counter, token`},
-		{"plan t --db sqlite --initial 0", "initial must be at least 1"},
-		{"plan s. --db sqlite", "is empty"},
-		{"plan t --db postgres --dsn postgres://u:canary@127.0.0.1:1/x", "postgres: cannot connect: "},
-		{"plan t --db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x", "mariadb: cannot connect: "},
-		{"plan t --db sqlite --dsn /nope/canary.db", "sqlite: the database file of the DSN cannot be found"},
-	} {
-		t.Run(test.args, func(t *testing.T) {
-			t.Parallel()
-			code, stdout, stderr := invoke(t, strings.Fields(test.args)...)
-			require.Equal(t, exitFailed, code)
-			require.Empty(t, stdout)
-			require.Equal(t, 1, strings.Count(stderr, "\n"), "one line: %q", stderr)
-			require.True(t, strings.HasPrefix(stderr, "occmigrate: "), stderr)
-			require.Contains(t, stderr, test.want)
-			require.NotContains(t, stderr, secret)
-		})
-	}
+	cmdlinetest.Execute(execute).Refuses(t, "occmigrate", exitFailed, map[string]string{
+		"--bogus":                          "unknown flag: --bogus (see occmigrate --help)",
+		"frobnicate":                       "unknown command",
+		"plan":                             "name at least one table",
+		"plan t":                           "name the database with --db",
+		"plan t --db oracle":               `unknown database "oracle": choose from sqlite, postgres, mysql, mariadb`,
+		"plan t --db postgres":             "postgres: no DSN is given: set OCCMIGRATE_DSN to postgres://",
+		"plan t --db sqlite --guard maybe": `unknown guard "maybe": choose from enforce, strict, none`,
+		"plan t --db sqlite --kind clock":  `unknown kind "clock": choose from counter, token`,
+		"plan t --db sqlite --initial 0":   "initial must be at least 1",
+		"plan s. --db sqlite":              "is empty",
+		"apply t --db sqlite --dsn x --max-lag -1s":                    "max-lag must not be negative, not -1s",
+		"plan t --db postgres --dsn postgres://u:canary@127.0.0.1:1/x": "postgres: cannot connect: ",
+		"plan t --db mariadb --dsn u:canary@tcp(127.0.0.1:1)/x":        "mariadb: cannot connect: ",
+		"plan t --db sqlite --dsn /nope/canary.db":                     "sqlite: the database file of the DSN cannot be found",
+	})
 }
 
 func TestHelpTeaches(t *testing.T) {
@@ -104,9 +90,15 @@ func TestDaysWork(t *testing.T) {
 	require.Contains(t, out, "+ add-column ")
 	out, _ = run(exitOK, "preview", "accounts")
 	require.Contains(t, out, "ALTER TABLE `accounts` ADD COLUMN `version` INTEGER NOT NULL DEFAULT 1;\n")
+	fingerprint := regexp.MustCompile(`-- plan ([0-9a-f]{16});`).FindStringSubmatch(out)
 	out, _ = run(exitFindings, "verify", "accounts")
 	require.Contains(t, out, "step add-column is not done")
-	out, errOut := run(exitOK, "apply", "accounts")
+	_, errOut := run(exitRefused, "apply", "accounts", "--fingerprint", "0123456789abcdef")
+	require.Contains(t, errOut, "the plan has changed: it was to be 0123456789abcdef and is "+fingerprint[1]+" now, nothing was changed")
+	_, errOut = run(exitFailed, "apply", "accounts", "--fingerprint", "")
+	require.Contains(t, errOut, "the fingerprint is empty")
+	run(exitChanges, "plan", "accounts")
+	out, errOut = run(exitOK, "apply", "accounts", "--fingerprint", fingerprint[1])
 	require.Contains(t, out, "accounts: ready: history, add-column, trigger-guard, trigger-bump")
 	require.Contains(t, errOut, "target: SQLite 3.")
 	out, _ = run(exitOK, "plan", "accounts")
@@ -122,6 +114,10 @@ func TestDaysWork(t *testing.T) {
 	run(exitOK, "revert", "accounts", "--yes")
 	run(exitFindings, "verify", "accounts")
 
+	out, _ = run(exitOK, "status", "orders", "--column", "lock_version")
+	require.Contains(t, out, "backfill 50.0 %: 1 of 2 rows left")
+	_, errOut = run(exitFailed, "backfill", "orders", "--column", "lock_version", "--max-lag", "5s")
+	require.Contains(t, errOut, "sqlite: a server of this kind does not know how far its replicas are behind")
 	out, _ = run(exitOK, "backfill", "orders", "--column", "lock_version")
 	require.Contains(t, out, "1 rows filled")
 	run(exitChanges, "plan", "orders", "--column", "lock_version")

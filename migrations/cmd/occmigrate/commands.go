@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,7 +61,9 @@ func (a *app) previewCommand() *cobra.Command {
 }
 
 func (a *app) applyCommand() *cobra.Command {
-	return a.withChunks(a.withLocks(a.command("apply", "Do it; run again to go on after any interruption", applyHelp, a.apply)))
+	cmd := a.withChunks(a.withLocks(a.command("apply", "Do it; run again to go on after any interruption", applyHelp, a.apply)))
+	cmd.Flags().StringVar(&a.fingerprint, "fingerprint", anyPlan, "change nothing unless this is the plan, as plan prints it")
+	return cmd
 }
 
 func (a *app) backfillCommand() *cobra.Command {
@@ -74,13 +77,23 @@ func (a *app) backfillCommand() *cobra.Command {
 		})))
 }
 
+// anyPlan is the fingerprint that is given when none is. It is not empty: that is
+// what a script makes of a variable that it forgot to set.
+const anyPlan = "any"
+
 func (a *app) apply(ctx context.Context, m *migrations.Migrator, tables []migrations.Table) error {
+	switch a.fingerprint {
+	case anyPlan:
+		a.fingerprint = ""
+	case "":
+		return usageError{errors.New("the fingerprint is empty")}
+	}
 	plan, err := m.Plan(ctx, tables)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stderr, "target: "+plan.Target)
-	done, err := m.Apply(ctx, tables)
+	done, err := m.ApplyPlan(ctx, tables, a.fingerprint)
 	if err == nil && !a.jsonl {
 		printApplied(a.stdout, done)
 	}

@@ -54,7 +54,7 @@ const helpEnd = `
 mysql is written from the documentation of MySQL 8 and was not run on it.
 
 Exit codes: 0 done, or nothing to do; 1 verify found something; 2 plan has changes;
-3 refused; 4 bad usage, the database cannot be used, or no lock in time; 130
+3 refused, or not the plan of --fingerprint; 4 bad usage, the database cannot be used, or no lock in time; 130
 interrupted.`
 
 const examples = `  export ` + dsnVariable + `=postgres://owner:secret@127.0.0.1:5432/shop
@@ -71,11 +71,24 @@ that a writer could wait for.`
 out, and how its work grows. Statements for the locks themselves are left out.`
 	applyHelp = `Brings each table to what it is to be, one step per transaction. All tables are looked
 at first; if one is refused, none is changed. Ctrl-C ends it after the step or the part
-that is under way.`
+that is under way.
+
+With --fingerprint it does what somebody has looked at, and nothing else: exit code 3
+when the plan is another one by now. What an interrupted apply has left to do is
+another plan. One with nothing left to do ends well.
+
+With --max-lag a backfill waits while a replica is farther behind than that, or gone
+since the backfill began. It takes PostgreSQL, with a replica, and a role that is a
+member of pg_read_all_stats; anything else is refused, since nothing would be bounded:
+servers of MariaDB and MySQL do not know how far their replicas are behind. For those
+let something that asks the replicas make and remove the --pause-file.`
 	backfillHelp = `Does what apply does, and stops when no row is without a version: the rest, NOT NULL
-and the guard, is left to a later apply.`
+and the guard, is left to a later apply. See occmigrate apply --help for --max-lag.`
 	statusHelp = `Tells for each table what the column and the guard are, what is missing, who has a
-transaction open that would keep a lock from being granted, and what was done last.`
+transaction open that would keep a lock from being granted, and what was done last.
+
+How far a backfill is, is counted: on PostgreSQL in a sample of 2,000 pages where there
+are more (then it says about), on MariaDB and MySQL for two seconds at most.`
 	verifyHelp = `Checks that each table is what it is to be, and tries the guard: writes to one row in
 transactions that are rolled back.`
 	revertHelp = `Removes the guard first and, with --drop-column, the column last. The history keeps a

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -148,6 +149,19 @@ func printApplied(w io.Writer, all []migrations.Applied) {
 	}
 }
 
+// howFar says how much of a backfill is done. A sample that finds all rows filled
+// does not mean that all are.
+func howFar(p *migrations.Progress) string {
+	switch {
+	case p.Why != "":
+		return "not known how far: " + p.Why
+	case p.Estimate:
+		return fmt.Sprintf("about %.0f %%: about %s of %s rows left, by a sample", min(p.Percent, 99), thousands(p.Left), thousands(p.Rows))
+	default:
+		return fmt.Sprintf("%.1f %%: %s of %s rows left", math.Floor(10*p.Percent)/10, thousands(p.Left), thousands(p.Rows))
+	}
+}
+
 func printStatus(w io.Writer, all []migrations.Status) {
 	for i, s := range all {
 		if i == 0 {
@@ -164,6 +178,9 @@ func printStatus(w io.Writer, all []migrations.Status) {
 			guard += " (" + s.Mode + ")"
 		}
 		fmt.Fprintf(w, "  guard    %s\n", guard)
+		if s.Backfill != nil {
+			fmt.Fprintf(w, "  backfill %s\n", howFar(s.Backfill))
+		}
 		if len(s.Missing) > 0 {
 			fmt.Fprintf(w, "  missing  %s\n", strings.Join(s.Missing, ", "))
 		} else {

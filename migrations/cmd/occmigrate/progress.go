@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
-	"golang.org/x/term"
-
+	"github.com/occkit/occkit/internal/cmdline"
 	"github.com/occkit/occkit/migrations"
 )
 
@@ -24,7 +22,7 @@ type progress struct {
 }
 
 func newProgress(stdout, stderr io.Writer, jsonl bool) *progress {
-	return &progress{stdout: stdout, stderr: stderr, jsonl: jsonl, width: terminalWidth(stderr)}
+	return &progress{stdout: stdout, stderr: stderr, jsonl: jsonl, width: cmdline.TerminalWidth(stderr)}
 }
 
 func (p *progress) show(e migrations.Event) {
@@ -110,23 +108,4 @@ func (p *progress) fill(e migrations.Event) string {
 		}
 	}
 	return text + fmt.Sprintf(", parts of %d, slowest %s", e.Chunk, e.Slowest.Round(time.Millisecond))
-}
-
-const defaultWidth = 80
-
-// terminalWidth returns the width of the terminal that w is; zero when it is
-// none, or when NO_COLOR or TERM ask for plain text.
-func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	if width <= 0 {
-		return defaultWidth // a terminal that does not know
-	}
-	return width
 }
