@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/bench"
-	"github.com/occkit/occkit/internal/cmdline/cmdlinetest"
+	"github.com/occkit/occkit/dialects/named/cmdline/cmdlinetest"
 )
 
 // invoke runs a command line in this process.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/occkit/occkit/bench"
 	"github.com/occkit/occkit/bench/report"
-	"github.com/occkit/occkit/internal/cmdline"
+	"github.com/occkit/occkit/dialects/named/cmdline"
 )
 
 // run opens the database, runs the experiment and shows the result.

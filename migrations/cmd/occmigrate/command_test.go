@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occkit/occkit/dialects/dbtest"
-	"github.com/occkit/occkit/internal/cmdline/cmdlinetest"
+	"github.com/occkit/occkit/dialects/named/cmdline/cmdlinetest"
 	"github.com/occkit/occkit/migrations"
 )
 

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/occkit/occkit/internal/cmdline"
+	"github.com/occkit/occkit/dialects/named/cmdline"
 	"github.com/occkit/occkit/migrations"
 )
 
