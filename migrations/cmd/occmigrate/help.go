@@ -54,8 +54,8 @@ const helpEnd = `
 mysql is written from the documentation of MySQL 8 and was not run on it.
 
 Exit codes: 0 done, or nothing to do; 1 verify found something; 2 plan has changes;
-3 refused, or not the plan of --fingerprint; 4 bad usage, the database cannot be used, or no lock in time; 130
-interrupted.`
+3 refused, or not the plan of --fingerprint; 4 bad usage, the database cannot be used,
+or no lock in time; 130 interrupted.`
 
 const examples = `  export ` + dsnVariable + `=postgres://owner:secret@127.0.0.1:5432/shop
   occmigrate plan    --db postgres accounts sales.orders
