@@ -203,15 +203,16 @@ func TestOutageIsNoStorm(t *testing.T) {
 	paid, failed := c.Count(observe.Retry), c.failed.Load()
 	back := time.Duration(-1)
 	var last []int64
+	percent := int64(scaled(50, 90)) // in the ordinary run other tests take turns with the machine
 	for back < 0 && time.Since(returned) < 10*time.Second {
 		// Two buckets together, so that a busy machine does not decide.
 		last = append(last, c.buckets(1)...)
-		if n := len(last); n > 1 && last[n-1]+last[n-2] >= 2*usual*9/10 {
+		if n := len(last); n > 1 && last[n-1]+last[n-2] >= 2*usual*percent/100 {
 			back = time.Since(returned)
 		}
 	}
-	t.Logf("%d calls done each %s before; %v after the return; back at 90 %% after %s; %d retries, %d calls failed",
-		usual, outageBucket, last, back, c.Count(observe.Retry)-paid, c.failed.Load()-failed)
+	t.Logf("%d calls done each %s before; %v after the return; back at %d %% after %s; %d retries, %d calls failed",
+		usual, outageBucket, last, percent, back, c.Count(observe.Retry)-paid, c.failed.Load()-failed)
 	require.Positive(t, back, "never back")
 	require.Less(t, back, 2*time.Second)
 	require.Less(t, c.Count(observe.Retry)-paid, int64(outageCallers)+100, "the pool's broken connections cost no more than the budget")
