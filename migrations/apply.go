@@ -32,9 +32,9 @@ func (m *Migrator) Apply(ctx context.Context, tables []Table) ([]Applied, error)
 }
 
 // ApplyPlan is [Migrator.Apply] for a plan that somebody has looked at, named by
-// its [Plan.Fingerprint]; an empty one stands for any. Nothing is changed when the plan is another one by now,
-// unless there is nothing left to do; and it ends before a step that comes up and
-// was not in it.
+// its [Plan.Fingerprint]; an empty one stands for any. Nothing is changed when the
+// plan is another one by now, unless there is nothing left to do; and it ends before
+// a step that comes up and was not in it.
 //
 // Errors: [ErrPlanChanged], and those of Apply.
 func (m *Migrator) ApplyPlan(ctx context.Context, tables []Table, fingerprint string) ([]Applied, error) {

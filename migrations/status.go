@@ -57,8 +57,11 @@ func (m *Migrator) progress(ctx context.Context, q dialects.Querier, p *dialects
 		return nil
 	}
 	found, err := readFacts(ctx, q, []dialects.SchemaQuery{p.Filled})
-	if err != nil || len(found) != 1 {
-		return &Progress{Why: fmt.Sprint(err)}
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("the database answered with %d rows", len(found))
+	}
+	if err != nil {
+		return &Progress{Why: err.Error()}
 	}
 	rows, err := strconv.ParseInt(found[0].Name, 10, 64)
 	filled, err2 := strconv.ParseInt(found[0].Value, 10, 64)

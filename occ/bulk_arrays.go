@@ -163,7 +163,7 @@ func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*
 			case number == 0:
 				confirmed = true
 			case number < 1 || number > int64(len(part)):
-				return misnumbered(number, part)
+				return misnumbered(number, len(part))
 			default:
 				part[number-1].next.Set(w.call.b.returned)
 			}
@@ -182,8 +182,8 @@ func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*
 	return nil
 }
 
-func misnumbered[T any, K comparable](number int64, part []*bulkItem[T, K]) error {
-	return fmt.Errorf("the database reported row %d of %d", number, len(part))
+func misnumbered(number int64, rows int) error {
+	return fmt.Errorf("the database reported row %d of %d", number, rows)
 }
 
 // run runs one statement and takes over what it reports.
@@ -240,7 +240,7 @@ func (w *arrays[T, K]) read(rows dialects.Rows, st *dialects.Statement, part []*
 			return err
 		}
 		if number < 1 || number > int64(len(part)) {
-			return misnumbered(number, part)
+			return misnumbered(number, len(part))
 		}
 		it := part[number-1]
 		it.state = state

@@ -80,11 +80,13 @@ func Archive(d dialects.Dialect, t *dialects.Table) *txtar.Archive {
 	}
 	if g, ok := d.(dialects.Guarder); ok {
 		guard := func(name string, of func(*dialects.Table) (dialects.Statement, error)) {
-			s, err := of(t)
-			if err == nil {
-				s, err = g.GuardWrite(t, s)
-			}
-			add(name, s, err)
+			write(name, func(t *dialects.Table) (dialects.Statement, error) {
+				s, err := of(t)
+				if err != nil {
+					return s, err
+				}
+				return g.GuardWrite(t, s)
+			})
 		}
 		guard("guard update", d.Update)
 		guard("guard delete", d.Delete)
@@ -96,8 +98,7 @@ func Archive(d dialects.Dialect, t *dialects.Table) *txtar.Archive {
 	}
 	if r, ok := d.(dialects.RowsWriter); ok {
 		two := func(name string, f func(*dialects.Table, int) (dialects.Statement, error)) {
-			s, err := f(t, 2)
-			add(name, s, err)
+			write(name, func(t *dialects.Table) (dialects.Statement, error) { return f(t, 2) })
 		}
 		two("lock rows", r.LockRows)
 		two("update rows", r.UpdateRows)
