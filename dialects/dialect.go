@@ -68,6 +68,10 @@ type Limits struct {
 	// TextTime says that times are stored as text together with their zone, so
 	// that they are best bound in UTC.
 	TextTime bool
+	// Embedded says that the database runs in the caller's process: many rows are
+	// best written by a loop over prepared statements, each of which is too short
+	// to be interrupted.
+	Embedded bool
 }
 
 // LockingReader is implemented by dialects whose database can read a row and
@@ -223,12 +227,14 @@ type ArrayWriter interface {
 	Partial(err error) bool
 }
 
-// Looper is implemented by dialects whose database runs in the caller's process:
-// many rows are best written by a loop over prepared statements that return
-// nothing, each of which is too short to be interrupted.
-type Looper interface {
-	// LoopUpdate is [Dialect.Update] whose outcome is the number of rows alone.
-	LoopUpdate(t *Table) (Statement, error)
+// TriggerChecker is implemented by dialects whose updates return the version only
+// because a trigger may have moved it.
+type TriggerChecker interface {
+	// TriggerCheck returns a query of one boolean: whether something in the
+	// database could give a row that [Dialect.Update] writes another version than
+	// the one that was asked for. Where nothing can, [Statement.Plain] does the
+	// same and costs less.
+	TriggerCheck(t *Table) (query string, args []any, err error)
 }
 
 // RowsWriter is implemented by dialects that write many rows with a list of

@@ -11,6 +11,10 @@ type Statement struct {
 	// holds, in order. Empty: the statement returns no rows, and its outcome is
 	// the number of rows affected.
 	Returns []int
+	// Plain is Text without what it returns, which takes the same arguments: for
+	// updates of tables on which the version is sure to become what was asked for,
+	// see [TriggerChecker]. Empty: there is no such form.
+	Plain string
 	// Identity is the name of the column whose value the driver reports as the
 	// last insert id. Empty: none.
 	Identity string

@@ -10,31 +10,11 @@ import (
 // the transport can.
 type loop[T any, K comparable] struct {
 	call   *bulk[T, K]
-	update *dialects.Statement
-	inside bool // the database is in this process: see [dialects.Looper]
+	inside bool // the database is in this process: see [dialects.Limits]
 }
 
-func (b *bulk[T, K]) loop() (bulkWay[T, K], error) {
-	w := &loop[T, K]{call: b, update: b.st}
-	looper, ok := b.c.db.dialect.(dialects.Looper)
-	if !ok {
-		return w, nil
-	}
-	w.inside = true
-	if b.verb != dialects.BulkUpdate {
-		return w, nil
-	}
-	if st, ok := b.c.bulks.Load("loop"); ok {
-		w.update = st.(*dialects.Statement)
-		return w, nil
-	}
-	st, err := looper.LoopUpdate(&b.c.m.table)
-	if err != nil {
-		return nil, &notSentError{err}
-	}
-	b.c.bulks.Store("loop", &st)
-	w.update = &st
-	return w, nil
+func (b *bulk[T, K]) loop() bulkWay[T, K] {
+	return &loop[T, K]{call: b, inside: b.c.db.dialect.Limits().Embedded}
 }
 
 func (w *loop[T, K]) quick(context.Context, *unit, []*bulkItem[T, K]) (bool, failure) {
@@ -90,11 +70,11 @@ func (b *bulk[T, K]) single(it *bulkItem[T, K]) *writing[T, K] {
 func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T, K]) error {
 	b := w.call.b
 	b.reset()
-	for _, a := range w.update.Args {
+	for _, a := range w.call.st.Args {
 		b.args = append(b.args, it.arg(a))
 	}
 	b.next.Set(it.next)
-	n, err := w.call.c.sendRow(ctx, q, b, w.update)
+	n, err := w.call.c.sendRow(ctx, q, b, w.call.st)
 	switch {
 	case err != nil:
 		return err

@@ -46,7 +46,7 @@ func (b *bulk[T, K]) way(ctx context.Context, q dialects.Querier) (bulkWay[T, K]
 	if b.verb == dialects.BulkInsert {
 		return &insertLoop[T, K]{b}, nil
 	}
-	return b.loop()
+	return b.loop(), nil
 }
 
 var errSameRow = errors.New("another row of the call has the same key for the database")

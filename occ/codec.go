@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+	"unsafe"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -148,27 +149,31 @@ func orNull(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, err
 // destOf returns how values of type t are scanned. Drivers know the basic types
 // best, so a field of a type that is defined as one is scanned as the basic one.
 func destOf(t reflect.Type) func(reflect.Value) (any, func()) {
-	basic, ok := basics[t.Kind()]
 	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
-		basic, ok = reflect.TypeFor[[]byte](), true
+		return destAs[[]byte]
 	}
-	if !ok || t == basic {
-		return destPlain
+	if dest, ok := basics[t.Kind()]; ok {
+		return dest
 	}
-	pointer := reflect.PointerTo(basic)
-	return func(v reflect.Value) (any, func()) { return v.Addr().Convert(pointer).Interface(), nil }
+	return func(v reflect.Value) (any, func()) { return v.Addr().Interface(), nil }
 }
 
-var basics = map[reflect.Kind]reflect.Type{
-	reflect.Bool: reflect.TypeFor[bool](), reflect.String: reflect.TypeFor[string](),
-	reflect.Int: reflect.TypeFor[int](), reflect.Int8: reflect.TypeFor[int8](), reflect.Int16: reflect.TypeFor[int16](),
-	reflect.Int32: reflect.TypeFor[int32](), reflect.Int64: reflect.TypeFor[int64](),
-	reflect.Uint: reflect.TypeFor[uint](), reflect.Uint8: reflect.TypeFor[uint8](), reflect.Uint16: reflect.TypeFor[uint16](),
-	reflect.Uint32: reflect.TypeFor[uint32](), reflect.Uint64: reflect.TypeFor[uint64](),
-	reflect.Float32: reflect.TypeFor[float32](), reflect.Float64: reflect.TypeFor[float64](),
+var basics = map[reflect.Kind]func(reflect.Value) (any, func()){
+	reflect.Bool: destAs[bool], reflect.String: destAs[string],
+	reflect.Int: destAs[int], reflect.Int8: destAs[int8], reflect.Int16: destAs[int16],
+	reflect.Int32: destAs[int32], reflect.Int64: destAs[int64],
+	reflect.Uint: destAs[uint], reflect.Uint8: destAs[uint8], reflect.Uint16: destAs[uint16],
+	reflect.Uint32: destAs[uint32], reflect.Uint64: destAs[uint64],
+	reflect.Float32: destAs[float32], reflect.Float64: destAs[float64],
 }
 
-func destPlain(v reflect.Value) (dest any, finish func()) { return v.Addr().Interface(), nil }
+func destAs[B any](v reflect.Value) (dest any, finish func()) { return pointerTo[B](v), nil }
+
+// pointerTo returns a pointer to v, whose type is B or defined as B. It does what
+// v.Addr().Interface().(*B) does, but for the search for the pointer's type.
+func pointerTo[B any](v reflect.Value) *B {
+	return (*B)(unsafe.Pointer(v.UnsafeAddr())) //nolint:gosec // pattern 5 of package unsafe
+}
 
 // inUTC binds times in UTC, for databases that store them as text: a zone without
 // a name could not be read back.

@@ -90,7 +90,7 @@ func ExampleRepository_Statements() {
 			fmt.Println(st.Text)
 		}
 	}
-	// Output: UPDATE `accounts` SET `version` = `version` + 1 WHERE `id` = ? AND `version` = ? AND `version` < 9223372036854775807 RETURNING `version`
+	// Output: UPDATE `accounts` SET `version` = `version` + 1 WHERE `id` = ? AND `version` = ? AND `version` < 9223372036854775807
 }
 
 // A composite key is a struct with the key columns' tags.

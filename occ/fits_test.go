@@ -238,12 +238,13 @@ func TestStatements(t *testing.T) {
 		{Name: "select", Text: "SELECT `id`, `owner`, `balance`, `version` FROM `main`.`accounts` WHERE `id` = ?"},
 		{Name: "select for update", Text: "SELECT `id`, `owner`, `balance`, `version` FROM `main`.`accounts` WHERE `id` = ?"},
 		{Name: "insert", Text: "INSERT INTO `main`.`accounts` (`id`, `owner`, `balance`, `version`) VALUES (?, ?, ?, ?)"},
-		{Name: "update", Text: "UPDATE `main`.`accounts` SET `owner` = ?, `balance` = ?, `version` = `version` + 1 WHERE `id` = ? AND `version` = ? AND `version` < 9223372036854775807 RETURNING `version`"},
-		{Name: "touch", Text: "UPDATE `main`.`accounts` SET `version` = `version` + 1 WHERE `id` = ? AND `version` = ? AND `version` < 9223372036854775807 RETURNING `version`"},
+		{Name: "update", Text: "UPDATE `main`.`accounts` SET `owner` = ?, `balance` = ?, `version` = `version` + 1 WHERE `id` = ? AND `version` = ? AND `version` < 9223372036854775807"},
+		{Name: "touch", Text: "UPDATE `main`.`accounts` SET `version` = `version` + 1 WHERE `id` = ? AND `version` = ? AND `version` < 9223372036854775807"},
 		{Name: "delete", Text: "DELETE FROM `main`.`accounts` WHERE `id` = ? AND `version` = ?"},
 	}, repo.Statements())
 	pg := newRepo[Account, int64](t, occ.New(nowhere{}, postgres.New(), nil), "accounts", nil).Statements()
 	require.Equal(t, pg[0].Text+" FOR NO KEY UPDATE", pg[1].Text)
+	require.Equal(t, occ.NamedStatement{Name: "update, no triggers", Text: strings.TrimSuffix(pg[3].Text, ` RETURNING "version"`)}, pg[4])
 }
 
 // A value that cannot be bound is refused before anything is sent.

@@ -80,7 +80,7 @@ func (h *hot[T, K]) write(ctx context.Context, b *batch[T, K]) failure {
 	judged := context.WithoutCancel(ctx) // that time is up is not the caller's doing
 	w := h.writing(b)
 	defer h.c.give(w.b)
-	conn, err := h.c.db.conn(ctx, false)
+	conn, err := h.c.writeConn(ctx, false)
 	if err != nil {
 		return w.failure(judged, dialects.Connecting, err)
 	}

@@ -78,7 +78,7 @@ func isPlain(t reflect.Type) bool {
 // of returns the key of a row. The row must be addressable.
 func (k *keyer[K]) of(row reflect.Value) K {
 	if k.single != nil {
-		return *k.single.of(row).Addr().Interface().(*K)
+		return *pointerTo[K](k.single.of(row))
 	}
 	var key K
 	kv := reflect.ValueOf(&key).Elem()

@@ -76,13 +76,13 @@ func (c *core[T, K]) mutation(key K, change func(*T) error) mutation[T, K] {
 // on, unless it is nil.
 func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watch, conflicted func() (T, error)) (none T, err error) {
 	c := m.w.c
-	attempt, way := m.attempt, alone
+	way := alone
 	if c.db.opts.Contention.Mode == hotkey.Lock {
-		attempt, way = m.underLock, locked
+		way = locked
 	}
 	var before error
 	for {
-		row, f := attempt(ctx)
+		row, f := m.attempt(ctx, way)
 		watch.attempt(ctx, f.err)
 		if f.err == nil {
 			c.version.field.of(m.w.row).Set(m.w.b.next)
@@ -111,7 +111,10 @@ type mutation[T any, K comparable] struct {
 }
 
 // attempt reads, changes and writes once. The zero failure is success.
-func (m *mutation[T, K]) attempt(ctx context.Context) (*T, failure) {
+func (m *mutation[T, K]) attempt(ctx context.Context, way rung) (*T, failure) {
+	if way == locked {
+		return m.underLock(ctx)
+	}
 	row := new(T)
 	m.w.row = reflect.ValueOf(row).Elem()
 	if f := m.read(ctx); f.err != nil {
@@ -172,7 +175,11 @@ func (m *mutation[T, K]) decide(ctx context.Context, q dialects.Querier, row *T)
 }
 
 func (m *mutation[T, K]) read(ctx context.Context) failure {
-	err := m.w.c.readOnce(ctx, m.w.afterOutage, m.find(ctx))
+	conn, err := m.w.c.db.conn(ctx, m.w.afterOutage)
+	if err == nil {
+		defer conn.Release(false)
+		err = m.find(ctx, conn)
+	}
 	if err != nil {
 		return m.w.c.readFailure(ctx, m.w.op, &m.w.key, err)
 	}
@@ -180,14 +187,12 @@ func (m *mutation[T, K]) read(ctx context.Context) failure {
 }
 
 // find reads the row of the key.
-func (m *mutation[T, K]) find(ctx context.Context) func(q dialects.Querier) error {
-	return func(q dialects.Querier) error {
-		found, err := m.w.c.selectRow(ctx, q, m.w.b, &m.w.c.sel, m.w.key, m.w.row)
-		if err == nil && !found {
-			err = ErrNotFound
-		}
-		return err
+func (m *mutation[T, K]) find(ctx context.Context, q dialects.Querier) error {
+	found, err := m.w.c.selectRow(ctx, q, m.w.b, &m.w.c.sel, m.w.key, m.w.row)
+	if err == nil && !found {
+		err = ErrNotFound
 	}
+	return err
 }
 
 // apply runs the caller's change and makes sure that it is about the same row.
@@ -205,7 +210,7 @@ func (m *mutation[T, K]) apply(row *T) error {
 // store writes the changed row. Unlike Update it does not look at the row that
 // was faster: the next attempt reads it anyway.
 func (m *mutation[T, K]) store(ctx context.Context, suspect bool) failure {
-	conn, err := m.w.c.db.conn(ctx, m.w.afterOutage)
+	conn, err := m.w.c.writeConn(ctx, m.w.afterOutage)
 	if err != nil {
 		return m.w.failure(ctx, dialects.Connecting, err)
 	}
@@ -252,7 +257,7 @@ func (m *mutation[T, K]) joined(ctx context.Context, tx *joined) (none T, err er
 	}
 	row := new(T)
 	m.w.row = reflect.ValueOf(row).Elem()
-	err = m.w.c.joinedRead(ctx, tx, m.w.op, &m.w.key, m.find(ctx))
+	err = m.w.c.joinedRead(ctx, tx, m.w.op, &m.w.key, func(q dialects.Querier) error { return m.find(ctx, q) })
 	if err != nil {
 		return none, err
 	}

@@ -165,6 +165,7 @@ func TestWrittenVersionThatDoesNotFit(t *testing.T) {
 type farther struct{ sqlite.Dialect }
 
 func (f farther) Update(t *dialects.Table) (dialects.Statement, error) {
+	f.Syntax.ReturnsStored = true
 	st, err := f.Dialect.Update(t)
 	st.Text += " + 1000"
 	return st, err

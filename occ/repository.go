@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -75,6 +77,8 @@ type core[T any, K comparable] struct {
 	bulks   sync.Map // arrayKey -> dialects.Statement, "types" -> []string, "loop" -> *dialects.Statement
 	inPlace sync.Map // shape of the changes -> *inPlace
 	pool    sync.Pool
+
+	asked, plain atomic.Bool // see ask
 
 	hot   *hot[T, K] // nil where Mutate never queues
 	rungs rungCounts
@@ -198,14 +202,17 @@ type NamedStatement struct {
 func (r *Repository[T, K]) Statements() []NamedStatement {
 	c := r.core
 	insert, _ := c.inserts.Load(c.generated())
-	return []NamedStatement{
+	list := []NamedStatement{
 		{"select", c.sel.Text},
 		{"select for update", c.lock.Text},
 		{"insert", insert.(dialects.Statement).Text},
 		{"update", c.update.Text},
+		{"update, no triggers", c.update.Plain},
 		{"touch", c.touch.Text},
+		{"touch, no triggers", c.touch.Plain},
 		{"delete", c.remove.Text},
 	}
+	return slices.DeleteFunc(list, func(st NamedStatement) bool { return st.Text == "" })
 }
 
 // subject names an operation on a key.

@@ -146,15 +146,19 @@ func (c *core[T, K]) writeRow(ctx context.Context, q dialects.Querier, b *buffer
 
 // sendRow is writeRow with arguments that are bound already.
 func (c *core[T, K]) sendRow(ctx context.Context, q dialects.Querier, b *buffers, st *dialects.Statement) (int64, error) {
-	if len(st.Returns) == 0 {
-		res, err := q.Exec(ctx, st.Text, b.args)
+	text, returns := st.Text, len(st.Returns) > 0
+	if st.Plain != "" && c.plain.Load() {
+		text, returns = st.Plain, false
+	}
+	if !returns {
+		res, err := q.Exec(ctx, text, b.args)
 		if err == nil && res.RowsAffected < 0 {
 			err = &scanError{errUncounted}
 		}
 		return res.RowsAffected, err
 	}
 	b.dest = append(b.dest, b.returned.Addr().Interface())
-	n, err := b.one(ctx, q, st.Text)
+	n, err := b.one(ctx, q, text)
 	if err == nil && n == 1 {
 		b.next.Set(b.returned)
 	}

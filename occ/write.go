@@ -171,7 +171,7 @@ func (c *core[T, K]) watch(op string, key K, a *retry.Attempts) *watch {
 // once writes in a statement of its own, and finds out what happened if no row
 // matched. The zero failure is success.
 func (w *writing[T, K]) once(ctx context.Context) failure {
-	conn, err := w.c.db.conn(ctx, w.afterOutage)
+	conn, err := w.c.writeConn(ctx, w.afterOutage)
 	if err != nil {
 		return w.failure(ctx, dialects.Connecting, err)
 	}

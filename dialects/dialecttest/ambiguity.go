@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/occkit/occkit/occ"
@@ -38,7 +39,7 @@ func lost(p *probe, named string, readBack bool, write func(s *scene, a *account
 	for _, loss := range losses {
 		s := p.accounts()
 		a := s.seed(account{ID: 1, Owner: "Ada", Balance: 100, Version: 3})
-		l := &losing{DB: p.h.Transport, err: loss, text: s.statement(named), commit: named == ""}
+		l := &losing{DB: p.h.Transport, err: loss, texts: s.statements(named), commit: named == ""}
 		l.left.Store(1)
 		s = s.via(l, occ.Options{}, &occ.RepositoryOptions{ReadBack: readBack})
 		before := a
@@ -63,14 +64,14 @@ func lost(p *probe, named string, readBack bool, write func(s *scene, a *account
 	}
 }
 
-// statement returns the text of one of the repository's statements.
-func (s *scene) statement(named string) string {
+// statements returns the forms of one of the repository's statements.
+func (s *scene) statements(named string) (forms []string) {
 	for _, st := range s.Statements() {
-		if st.Name == named {
-			return st.Text
+		if name, _, _ := strings.Cut(st.Name, ","); name == named {
+			forms = append(forms, st.Text)
 		}
 	}
-	return ""
+	return forms
 }
 
 func caseLostUpdate(p *probe) {
@@ -113,7 +114,7 @@ func caseLostCommit(p *probe) {
 func caseLostInTx(p *probe) {
 	s := p.accounts()
 	a := s.seed(account{ID: 1, Owner: "Ada", Balance: 100, Version: 3})
-	l := &losing{DB: p.h.Transport, err: io.ErrUnexpectedEOF, text: s.statement("update")}
+	l := &losing{DB: p.h.Transport, err: io.ErrUnexpectedEOF, texts: s.statements("update")}
 	l.left.Store(1)
 	s = s.via(l, occ.Options{Retry: &few}, &occ.RepositoryOptions{ReadBack: true})
 	a.Balance = 7
@@ -127,7 +128,7 @@ func caseLostInTx(p *probe) {
 func caseLostRead(p *probe) {
 	s := p.accounts()
 	a := s.seed(account{ID: 1, Owner: "Ada", Balance: 100, Version: 3})
-	l := &losing{DB: p.h.Transport, err: io.ErrUnexpectedEOF, text: s.statement("select")}
+	l := &losing{DB: p.h.Transport, err: io.ErrUnexpectedEOF, texts: s.statements("select")}
 	l.left.Store(1)
 	got, err := s.via(l, occ.Options{Retry: &few}, nil).Get(p.ctx, 1)
 	p.must(err, "get")

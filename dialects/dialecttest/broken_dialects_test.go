@@ -191,9 +191,9 @@ func (d misjudge) Classify(err error) dialects.Class {
 	return misjudging{d.sound, d.classes}.Classify(err)
 }
 
-// noReturning leaves the outcome of updates to the number of rows affected.
-func noReturning() sqlite.Dialect {
-	d := sqlite.New()
-	d.Syntax.UpdateReturning = false
+// newReturning lets updates return the version that they wrote.
+func newReturning() sound {
+	d := newSound()
+	d.Syntax.ReturnsStored = true
 	return d
 }

@@ -78,6 +78,11 @@ func (d bareXmin) Update(t *dialects.Table) (dialects.Statement, error) {
 	return st, err
 }
 
+// blind overlooks triggers.
+type blind struct{ postgres.Dialect }
+
+func (blind) TriggerCheck(*dialects.Table) (string, []any, error) { return "SELECT false", nil, nil }
+
 // misjudgePostgres classifies some errors as another class.
 type misjudgePostgres struct {
 	postgres.Dialect
@@ -92,6 +97,10 @@ var postgresDefects = []defect{
 	{
 		name: "xmin without a guard", dialect: bareXmin{postgres.New()},
 		must: "versions/xmin-transaction",
+	},
+	{
+		name: "triggers overlooked", dialect: blind{postgres.New()},
+		must: "suppression/bump",
 	},
 	{
 		name: "retryable error called fatal", dialect: misjudgePostgres{postgres.New(), map[dialects.Class]dialects.Class{dialects.Conflict: dialects.Rejected}},

@@ -63,13 +63,13 @@ var defects = []defect{
 		may:  "outcomes/mutate-again concurrency/hot-row", // combined writes bring their version along, as tokens do
 	},
 	{
-		name:   "rows affected ignored",
+		name: "rows affected ignored, with RETURNING", dialect: newReturning(),
 		breaks: func(h *dialecttest.Harness) { h.Transport = alwaysOneRow(h.Transport) },
 		must:   "outcomes/stale-delete outcomes/gone suppression/delete transport/rows-affected",
 		may:    "outcomes/future-version versions/ joined/conflict joined/gone concurrency/race-delete classification/exec suppression/insert suppression/joined",
 	},
 	{
-		name: "rows affected ignored, without RETURNING", dialect: noReturning(),
+		name:   "rows affected ignored",
 		breaks: func(h *dialecttest.Harness) { h.Transport = alwaysOneRow(h.Transport) },
 		must:   "outcomes/stale-update outcomes/stale-delete outcomes/gone suppression/update transport/rows-affected",
 		may:    "in-place/ outcomes/ versions/ types/composite-key types/uuid-key types/key-types identifiers/table-names identifiers/column-names joined/ concurrency/ classification/exec suppression/",
@@ -119,7 +119,7 @@ var defects = []defect{
 		must: "classification/unknown",
 	},
 	{
-		name: "RETURNING a wrong version", dialect: wrongReturning{newSound()},
+		name: "RETURNING a wrong version", dialect: wrongReturning{newReturning()},
 		must: "outcomes/update outcomes/patch outcomes/touch outcomes/mutate concurrency/hot-row",
 		may:  "outcomes/same-values outcomes/overwrite outcomes/mutate-again versions/ types/ identifiers/ joined/ concurrency/ suppression/",
 	},
@@ -190,10 +190,12 @@ func failures(err error) []string {
 func TestCheckAcceptsSoundDialects(t *testing.T) {
 	t.Parallel()
 	h := sqliteHarness(t)
-	h.Dialect = newSound()
-	require.NoError(t, dialecttest.Check(t.Context(), h))
-	h.Dialect = noReturning()
-	require.NoError(t, dialecttest.Check(t.Context(), h))
+	none := newSound()
+	none.Syntax.UpdateReturning = false
+	for _, d := range []sound{newSound(), newReturning(), none} {
+		h.Dialect = d
+		require.NoError(t, dialecttest.Check(t.Context(), h))
+	}
 }
 
 func TestHarnessIsValidated(t *testing.T) {

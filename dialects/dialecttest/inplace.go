@@ -297,7 +297,7 @@ func caseInPlaceLost(p *probe) {
 	for n, loss := range losses {
 		id := int64(n)
 		s.seed(account{ID: id, Owner: "Ada", Balance: 100, Version: 1})
-		l := &losing{DB: p.h.Transport, err: loss, text: st.Text}
+		l := &losing{DB: p.h.Transport, err: loss, texts: []string{st.Text}}
 		l.left.Store(1)
 		_, err := s.via(l, occ.Options{}, nil).Add(p.ctx, id, "balance", 1)
 		p.is(err, occ.ErrAmbiguous, "add")

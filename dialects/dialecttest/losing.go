@@ -2,6 +2,7 @@ package dialecttest
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/occkit/occkit/dialects"
@@ -13,7 +14,7 @@ import (
 type losing struct {
 	dialects.DB
 	err    error
-	text   string       // the statement whose replies get lost
+	texts  []string     // the forms of the statement whose replies get lost
 	commit bool         // the replies to COMMIT get lost
 	left   atomic.Int64 // how many more
 	sent   atomic.Int64 // how often the statement, or COMMIT, was sent
@@ -40,7 +41,7 @@ type losingConn struct {
 
 func (c *losingConn) Query(ctx context.Context, text string, args []any) (dialects.Rows, error) {
 	rows, err := c.Conn.Query(ctx, text, args)
-	if err != nil || text != c.owner.text || !c.owner.loses() {
+	if err != nil || !slices.Contains(c.owner.texts, text) || !c.owner.loses() {
 		return rows, err
 	}
 	for rows.Next() { //nolint:revive // run the statement to its end
@@ -54,7 +55,7 @@ func (c *losingConn) Query(ctx context.Context, text string, args []any) (dialec
 
 func (c *losingConn) Exec(ctx context.Context, text string, args []any) (dialects.Result, error) {
 	result, err := c.Conn.Exec(ctx, text, args)
-	if err != nil || text != c.owner.text || !c.owner.loses() {
+	if err != nil || !slices.Contains(c.owner.texts, text) || !c.owner.loses() {
 		return result, err
 	}
 	return dialects.Result{}, c.owner.err

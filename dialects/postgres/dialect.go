@@ -35,6 +35,7 @@ func New() Dialect {
 		Numbered:        true,
 		InsertReturning: true,
 		UpdateReturning: true,
+		ReturnsStored:   true,
 		Lock:            lock,
 		ShareLock:       "FOR SHARE",
 		Rows:            sqlgen.InList,

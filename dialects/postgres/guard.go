@@ -25,6 +25,7 @@ const (
 // evaluated first is not defined.
 func (Dialect) GuardWrite(_ *dialects.Table, st dialects.Statement) (dialects.Statement, error) {
 	one := fmt.Sprintf(guard, "count(*) = 1")
+	st.Plain = ""
 	if len(st.Returns) == 0 {
 		st.Text = fmt.Sprintf("WITH w AS (%s RETURNING 1) SELECT %s FROM w", st.Text, one)
 		return st, nil

@@ -176,6 +176,10 @@ func TestServerBlackholeAtWrite(t *testing.T) {
 		transport := r.open(r.T, r.far)
 		r.warm(transport)
 		c, mine := r.clientOf("accounts", &occ.Options{}, transport), servertest.Held(1)
+		first := servertest.Held(2)
+		first.Version = value[int64](r.scene, "SELECT version FROM accounts WHERE id = 2")
+		require.NoError(r, c.Touch(r.Context(), &first), "a repository's first write is preceded by a question")
+		c.errs = nil
 		r.proxy.Blackhole()
 		ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
 		defer cancel()

@@ -89,12 +89,18 @@ func (g Generator) Update(t *dialects.Table) (dialects.Statement, error) {
 	w.WriteString(" AND ")
 	w.expected()
 	w.belowLimit()
-	var returns []int
-	if g.Syntax.UpdateReturning {
-		returns = []int{t.VersionColumn()}
+	version := t.VersionColumn()
+	if !g.Syntax.UpdateReturning || !g.Syntax.ReturnsStored {
+		return w.statement(nil), nil
 	}
-	w.returning(returns)
-	return w.statement(returns), nil
+	plain := w.String()
+	if t.Columns[version].Version == dialects.Xmin { // only the database knows the next one
+		plain = ""
+	}
+	w.returning([]int{version})
+	st := w.statement([]int{version})
+	st.Plain = plain
+	return st, nil
 }
 
 // assigned returns the columns that an update assigns: the writable ones, then

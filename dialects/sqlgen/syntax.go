@@ -28,6 +28,9 @@ type Syntax struct {
 	InsertReturning bool
 	// UpdateReturning says that UPDATE takes a RETURNING clause.
 	UpdateReturning bool
+	// ReturnsStored says that RETURNING shows what is stored in the end, whatever
+	// the row's triggers did to it, so that it is worth to ask for the version.
+	ReturnsStored bool
 	// Lock is the clause that makes a SELECT lock its rows against writers.
 	// Empty: a writing transaction excludes all other writers anyway.
 	Lock string

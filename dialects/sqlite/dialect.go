@@ -31,7 +31,7 @@ func New() Dialect {
 		// have no limit but that of the whole statement. Time has no type of
 		// its own; a microsecond is what every driver's text form keeps.
 		// https://www.sqlite.org/limits.html
-		Limits:  dialects.Limits{Params: 32766, TimePrecision: time.Microsecond, TextTime: true},
+		Limits:  dialects.Limits{Params: 32766, TimePrecision: time.Microsecond, TextTime: true, Embedded: true},
 		Columns: 2000,
 		// Not the double quote: a name in double quotes that no column has is
 		// read as a string, so that a misspelt column would be selected as a

@@ -42,6 +42,13 @@ func (c scriptedConn) Query(ctx context.Context, text string, args []any) (diale
 	return c.Conn.Query(ctx, text, args)
 }
 
+func (c scriptedConn) Exec(ctx context.Context, text string, args []any) (dialects.Result, error) {
+	if err := c.do(text); err != nil {
+		return dialects.Result{}, err
+	}
+	return c.Conn.Exec(ctx, text, args)
+}
+
 // scriptedRig is a rig whose statements pass through do once it is set.
 func scriptedRig(t *testing.T, opts occ.Options) (*rig, *atomic.Pointer[func(string) error]) {
 	t.Helper()

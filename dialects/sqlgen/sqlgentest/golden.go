@@ -93,9 +93,6 @@ func Archive(d dialects.Dialect, t *dialects.Table) *txtar.Archive {
 		write("guard read", g.GuardRead)
 		write("guard absent", g.GuardAbsent)
 	}
-	if l, ok := d.(dialects.Looper); ok {
-		write("loop update", l.LoopUpdate)
-	}
 	if r, ok := d.(dialects.RowsWriter); ok {
 		two := func(name string, f func(*dialects.Table, int) (dialects.Statement, error)) {
 			write(name, func(t *dialects.Table) (dialects.Statement, error) { return f(t, 2) })
@@ -177,6 +174,9 @@ func format(t *dialects.Table, s dialects.Statement, err error) string {
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, s.Text)
+	if s.Plain != "" {
+		fmt.Fprintln(&b, "plain:", s.Plain)
+	}
 	if len(s.Args) > 0 {
 		b.WriteString("args:")
 		for _, a := range s.Args {
