@@ -131,16 +131,16 @@ func (b *bulk[T, K]) bind(it *bulkItem[T, K], expected reflect.Value) error {
 			continue
 		}
 		f := &b.c.m.fields[i]
-		if it.args[i], err = f.codec.bind(f.of(it.row)); err != nil {
+		if it.args[i], err = f.codec.bind(f.at(it.row)); err != nil {
 			return fmt.Errorf("column %s: %w", col.Name, err)
 		}
 	}
 	version := &b.c.version.field.codec
 	if b.verb != dialects.BulkInsert {
-		it.args[len(columns)], err = version.bind(expected)
+		it.args[len(columns)], err = version.bind(pointer(expected))
 	}
 	if err == nil && b.verb != dialects.BulkDelete {
-		it.args[len(columns)+1], err = version.bind(it.next)
+		it.args[len(columns)+1], err = version.bind(pointer(it.next))
 	}
 	return err
 }

@@ -20,14 +20,34 @@ var (
 // scanner is sql.Scanner, restated so that occ needs no database/sql.
 type scanner interface{ Scan(src any) error }
 
-// codec moves one field between its struct and a driver.
+// codec moves one field between its struct and a driver. It is given a pointer to
+// the field, because every statement of a hot path comes by here for each of its
+// columns: see [pointer].
 type codec struct {
 	// bind returns the value to hand to the driver. Bytes are not copied: the
 	// row must not change while the statement runs.
-	bind func(v reflect.Value) (any, error)
+	bind bindFunc
 	// dest returns what to scan into, and what to do once the scan succeeded
 	// (nil: nothing).
-	dest func(v reflect.Value) (dest any, finish func())
+	dest destFunc
+}
+
+type (
+	bindFunc func(p unsafe.Pointer) (any, error)
+	destFunc func(p unsafe.Pointer) (dest any, finish func())
+)
+
+// pointer returns where an addressable value is. The pointers that codecs are given
+// come from here or are such a one plus the offset of a field, and are read as the
+// type that the codec was made for: patterns 5 and 3 of package unsafe.
+func pointer(v reflect.Value) unsafe.Pointer { return unsafe.Pointer(v.UnsafeAddr()) }
+
+// valueAt is the inverse of pointer.
+func valueAt(t reflect.Type, p unsafe.Pointer) reflect.Value { return reflect.NewAt(t, p).Elem() }
+
+// bindValue makes a bindFunc for type t of a function on its values.
+func bindValue(t reflect.Type, bind func(v reflect.Value) (any, error)) bindFunc {
+	return func(p unsafe.Pointer) (any, error) { return bind(valueAt(t, p)) }
 }
 
 // newCodec chooses the codec of a field type, or returns why there is none.
@@ -36,7 +56,7 @@ func newCodec(t reflect.Type, col *dialects.Column, nullish, utc bool) (c codec,
 	case col.JSON && nullish:
 		return codec{}, "is json and nullable; use a pointer field for a json column that can be NULL"
 	case col.JSON:
-		return codec{bind: bindJSON, dest: destJSON}, ""
+		return codec{bind: bindValue(t, bindJSON), dest: destJSON(t)}, ""
 	}
 	bind, reason := binder(t, col.ReadOnly)
 	if reason != "" {
@@ -47,9 +67,9 @@ func newCodec(t reflect.Type, col *dialects.Column, nullish, utc bool) (c codec,
 	}
 	c = codec{bind: bind, dest: destOf(t)}
 	if reflect.PointerTo(t).Implements(scannerType) {
-		c = codec{bind: bind, dest: destScanner(nullish)}
+		c = codec{bind: bind, dest: destScanner(t, nullish)}
 		if nullish {
-			c.bind = orNull(bind)
+			c.bind = orNull(t, bind)
 		}
 		return c, ""
 	}
@@ -57,62 +77,45 @@ func newCodec(t reflect.Type, col *dialects.Column, nullish, utc bool) (c codec,
 		if t.Kind() == reflect.Pointer {
 			return codec{}, "is a pointer, which is nullable as it is"
 		}
-		c = codec{bind: orNull(bind), dest: destNullable}
+		c = codec{bind: orNull(t, bind), dest: destNullable(t)}
 	}
 	return c, ""
 }
 
 // binder returns how values of type t are bound.
-func binder(t reflect.Type, readonly bool) (bind func(reflect.Value) (any, error), reason string) {
+func binder(t reflect.Type, readonly bool) (bind bindFunc, reason string) {
 	scans := reflect.PointerTo(t).Implements(scannerType)
 	pointer := t.Kind() == reflect.Pointer // has the methods of what it points to
 	if scans || (t.Implements(valuerType) && !pointer) {
 		return valuerBinder(t, scans, readonly)
 	}
-	if t == timeType {
-		return bindInterface, ""
+	if basic, ok := basicOf(t); ok {
+		return basic.bind, ""
 	}
-	switch t.Kind() {
-	case reflect.Bool:
-		return func(v reflect.Value) (any, error) { return v.Bool(), nil }, ""
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return func(v reflect.Value) (any, error) { return v.Int(), nil }, ""
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return bindUint, ""
-	case reflect.Float32, reflect.Float64:
-		return func(v reflect.Value) (any, error) { return v.Float(), nil }, ""
-	case reflect.String:
-		return func(v reflect.Value) (any, error) { return v.String(), nil }, ""
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Uint8 {
-			return bindBytes, ""
+	if pointer && t.Elem().Kind() != reflect.Pointer {
+		bind, reason := binder(t.Elem(), readonly)
+		if reason != "" {
+			return nil, reason
 		}
-	case reflect.Pointer:
-		if t.Elem().Kind() != reflect.Pointer {
-			bind, reason := binder(t.Elem(), readonly)
-			if reason != "" {
-				return nil, reason
+		return func(p unsafe.Pointer) (any, error) {
+			if p = *(*unsafe.Pointer)(p); p == nil {
+				return nil, nil //nolint:nilnil // nil is SQL's NULL
 			}
-			return func(v reflect.Value) (any, error) {
-				if v.IsNil() {
-					return nil, nil //nolint:nilnil // nil is SQL's NULL
-				}
-				return bind(v.Elem())
-			}, ""
-		}
+			return bind(p)
+		}, ""
 	}
 	return nil, fmt.Sprintf("has type %s, which no column holds: use the json option, or a type that implements sql.Scanner and driver.Valuer", t)
 }
 
-func valuerBinder(t reflect.Type, scans, readonly bool) (bind func(reflect.Value) (any, error), reason string) {
+func valuerBinder(t reflect.Type, scans, readonly bool) (bind bindFunc, reason string) {
 	byValue, byPointer := t.Implements(valuerType), reflect.PointerTo(t).Implements(valuerType)
 	switch {
 	case !scans:
 		return nil, fmt.Sprintf("has type %s, which implements driver.Valuer but not sql.Scanner", t)
 	case byValue:
-		return func(v reflect.Value) (any, error) { return v.Interface().(driver.Valuer).Value() }, ""
+		return bindValue(t, func(v reflect.Value) (any, error) { return v.Interface().(driver.Valuer).Value() }), ""
 	case byPointer:
-		return func(v reflect.Value) (any, error) { return v.Addr().Interface().(driver.Valuer).Value() }, ""
+		return bindValue(t, func(v reflect.Value) (any, error) { return v.Addr().Interface().(driver.Valuer).Value() }), ""
 	case readonly:
 		return nil, "" // never bound
 	default:
@@ -120,66 +123,83 @@ func valuerBinder(t reflect.Type, scans, readonly bool) (bind func(reflect.Value
 	}
 }
 
-func bindInterface(v reflect.Value) (any, error) { return v.Interface(), nil }
-
-func bindUint(v reflect.Value) (any, error) {
-	if u := v.Uint(); u > 1<<63-1 {
-		return u, nil // drivers that cannot take it say so
+// basicOf returns the codec of the types that drivers know best. A field of a type
+// that is defined as one of them is bound and scanned as the basic one.
+func basicOf(t reflect.Type) (codec, bool) {
+	switch {
+	case t == timeType:
+		return codec{bindAs[time.Time], destAs[time.Time]}, true
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return codec{bindBytes, destAs[[]byte]}, true
 	}
-	return int64(v.Uint()), nil //nolint:gosec // in range: checked above
+	c, ok := basics[t.Kind()]
+	return c, ok
 }
 
-func bindBytes(v reflect.Value) (any, error) {
-	if v.IsNil() {
+var basics = map[reflect.Kind]codec{
+	reflect.Bool:    {bindAs[bool], destAs[bool]},
+	reflect.String:  {bindAs[string], destAs[string]},
+	reflect.Int:     {bindInt[int], destAs[int]},
+	reflect.Int8:    {bindInt[int8], destAs[int8]},
+	reflect.Int16:   {bindInt[int16], destAs[int16]},
+	reflect.Int32:   {bindInt[int32], destAs[int32]},
+	reflect.Int64:   {bindAs[int64], destAs[int64]},
+	reflect.Uint:    {bindUint[uint], destAs[uint]},
+	reflect.Uint8:   {bindUint[uint8], destAs[uint8]},
+	reflect.Uint16:  {bindUint[uint16], destAs[uint16]},
+	reflect.Uint32:  {bindUint[uint32], destAs[uint32]},
+	reflect.Uint64:  {bindUint[uint64], destAs[uint64]},
+	reflect.Float32: {func(p unsafe.Pointer) (any, error) { return float64(*(*float32)(p)), nil }, destAs[float32]},
+	reflect.Float64: {bindAs[float64], destAs[float64]},
+}
+
+func bindAs[B any](p unsafe.Pointer) (any, error) { return *(*B)(p), nil }
+
+func bindInt[N int | int8 | int16 | int32](p unsafe.Pointer) (any, error) {
+	return int64(*(*N)(p)), nil
+}
+
+func bindUint[N uint | uint8 | uint16 | uint32 | uint64](p unsafe.Pointer) (any, error) {
+	u := uint64(*(*N)(p))
+	if u > 1<<63-1 {
+		return u, nil // drivers that cannot take it say so
+	}
+	return int64(u), nil //nolint:gosec // in range: checked above
+}
+
+func bindBytes(p unsafe.Pointer) (any, error) {
+	b := *(*[]byte)(p)
+	if b == nil {
 		return nil, nil //nolint:nilnil // nil is SQL's NULL
 	}
-	return v.Bytes(), nil
+	return b, nil
 }
 
 // orNull binds the zero value as NULL.
-func orNull(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, error) {
-	return func(v reflect.Value) (any, error) {
-		if v.IsZero() {
+func orNull(t reflect.Type, bind bindFunc) bindFunc {
+	return func(p unsafe.Pointer) (any, error) {
+		if valueAt(t, p).IsZero() {
 			return nil, nil //nolint:nilnil // nil is SQL's NULL
 		}
-		return bind(v)
+		return bind(p)
 	}
 }
 
-// destOf returns how values of type t are scanned. Drivers know the basic types
-// best, so a field of a type that is defined as one is scanned as the basic one.
-func destOf(t reflect.Type) func(reflect.Value) (any, func()) {
-	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
-		return destAs[[]byte]
+// destOf returns how values of type t are scanned.
+func destOf(t reflect.Type) destFunc {
+	if basic, ok := basicOf(t); ok {
+		return basic.dest
 	}
-	if dest, ok := basics[t.Kind()]; ok {
-		return dest
-	}
-	return func(v reflect.Value) (any, func()) { return v.Addr().Interface(), nil }
+	return func(p unsafe.Pointer) (any, func()) { return reflect.NewAt(t, p).Interface(), nil }
 }
 
-var basics = map[reflect.Kind]func(reflect.Value) (any, func()){
-	reflect.Bool: destAs[bool], reflect.String: destAs[string],
-	reflect.Int: destAs[int], reflect.Int8: destAs[int8], reflect.Int16: destAs[int16],
-	reflect.Int32: destAs[int32], reflect.Int64: destAs[int64],
-	reflect.Uint: destAs[uint], reflect.Uint8: destAs[uint8], reflect.Uint16: destAs[uint16],
-	reflect.Uint32: destAs[uint32], reflect.Uint64: destAs[uint64],
-	reflect.Float32: destAs[float32], reflect.Float64: destAs[float64],
-}
-
-func destAs[B any](v reflect.Value) (dest any, finish func()) { return pointerTo[B](v), nil }
-
-// pointerTo returns a pointer to v, whose type is B or defined as B. It does what
-// v.Addr().Interface().(*B) does, but for the search for the pointer's type.
-func pointerTo[B any](v reflect.Value) *B {
-	return (*B)(unsafe.Pointer(v.UnsafeAddr())) //nolint:gosec // pattern 5 of package unsafe
-}
+func destAs[B any](p unsafe.Pointer) (dest any, finish func()) { return (*B)(p), nil }
 
 // inUTC binds times in UTC, for databases that store them as text: a zone without
 // a name could not be read back.
-func inUTC(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, error) {
-	return func(v reflect.Value) (any, error) {
-		bound, err := bind(v)
+func inUTC(bind bindFunc) bindFunc {
+	return func(p unsafe.Pointer) (any, error) {
+		bound, err := bind(p)
 		if t, ok := bound.(time.Time); ok {
 			return t.UTC(), err
 		}
@@ -188,13 +208,15 @@ func inUTC(bind func(reflect.Value) (any, error)) func(reflect.Value) (any, erro
 }
 
 // destNullable scans through a pointer, and takes NULL for the zero value.
-func destNullable(v reflect.Value) (dest any, finish func()) {
-	p := reflect.New(reflect.PointerTo(v.Type()))
-	return p.Interface(), func() {
-		if p.Elem().IsNil() {
-			v.SetZero()
-		} else {
-			v.Set(p.Elem().Elem())
+func destNullable(t reflect.Type) destFunc {
+	return func(p unsafe.Pointer) (any, func()) {
+		scanned := reflect.New(reflect.PointerTo(t))
+		return scanned.Interface(), func() {
+			if v := valueAt(t, p); scanned.Elem().IsNil() {
+				v.SetZero()
+			} else {
+				v.Set(scanned.Elem().Elem())
+			}
 		}
 	}
 }
@@ -212,16 +234,17 @@ func bindJSON(v reflect.Value) (any, error) {
 	return string(b), nil
 }
 
-func destJSON(v reflect.Value) (dest any, finish func()) {
-	return &scanning{scanner: &jsonDest{v}}, nil
+func destJSON(t reflect.Type) destFunc {
+	return func(p unsafe.Pointer) (any, func()) { return &scanning{scanner: &jsonDest{valueAt(t, p)}}, nil }
 }
 
 // destScanner lets a type scan itself.
-func destScanner(nullish bool) func(reflect.Value) (any, func()) {
-	return func(v reflect.Value) (any, func()) {
-		s := &scanning{scanner: v.Addr().Interface().(scanner)}
+func destScanner(t reflect.Type, nullish bool) destFunc {
+	return func(p unsafe.Pointer) (any, func()) {
+		v := reflect.NewAt(t, p)
+		s := &scanning{scanner: v.Interface().(scanner)}
 		if nullish {
-			s.null = v.SetZero
+			s.null = v.Elem().SetZero
 		}
 		return s, nil
 	}

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/occkit/occkit/dialects"
@@ -33,7 +32,6 @@ type hot[T any, K comparable] struct {
 	forward bool                               // a written row may be what the next round starts from
 
 	appliers appliers
-	spare    sync.Pool // *hotOp, for those that turn out not to queue
 }
 
 // hotOp is a Mutate that queues.
@@ -62,7 +60,7 @@ func newHot[T any, K comparable](c *core[T, K], immutable []reflect.Type) (*hot[
 	if policy.Mode == hotkey.Backoff || policy.Mode == hotkey.Lock || c.readBack {
 		return nil, nil //nolint:nilnil // there is no error in that
 	}
-	h := &hot[T, K]{c: c, spare: sync.Pool{New: func() any { return new(hotOp[T]) }}, copier: newCopier[T](c.m, immutable)}
+	h := &hot[T, K]{c: c, copier: newCopier[T](c.m, immutable)}
 	// What the server computes is not known before the row is read again.
 	h.forward = !slices.ContainsFunc(c.m.table.Columns, func(col dialects.Column) bool { return col.ReadOnly })
 	var err error
@@ -159,14 +157,12 @@ func (h *hot[T, K]) run(ctx context.Context, key K, change func(*T) error) (none
 		}
 		return h.alone(ctx, key, change, &a, watch, nil)
 	}
-	row, queued, err := h.mutate(ctx, key, change, hotkey.Alone, watch)
-	if queued {
-		return row, err
+	if why := h.table.Claim(key); why != hotkey.Alone {
+		return h.queue(ctx, key, change, why, watch)
 	}
 	defer h.table.Done(key)
 	return h.alone(ctx, key, change, &a, watch, func() (T, error) {
-		row, _, err := h.mutate(ctx, key, change, hotkey.AfterConflict, watch)
-		return row, err
+		return h.queue(ctx, key, change, hotkey.AfterConflict, watch)
 	})
 }
 
@@ -178,29 +174,21 @@ func (h *hot[T, K]) alone(ctx context.Context, key K, change func(*T) error, a *
 	return m.run(ctx, a, w, conflicted)
 }
 
-// mutate queues for the key, if it should. Queued is false when the Mutate is to
-// run by itself; known is why it is not to, if that is known. Watch reports events,
-// and may be nil.
-func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, known hotkey.Why, w *watch) (row T, queued bool, err error) {
-	op := h.spare.Get().(*hotOp[T])
-	op.change, op.ticket.Op = change, op
-	why, err := h.table.Enter(key, &op.ticket, isUrgent(ctx), known)
-	if why == hotkey.Alone {
-		op.change = nil
-		h.spare.Put(op)
-		return row, false, nil
-	}
+// queue runs a Mutate in the queue of its key. Watch reports events, and may be nil.
+func (h *hot[T, K]) queue(ctx context.Context, key K, change func(*T) error, why hotkey.Why, w *watch) (row T, err error) {
+	op := &hotOp[T]{change: change}
+	op.ticket.Op = op
+	err = h.table.Enter(key, &op.ticket, isUrgent(ctx), why)
 	w.event(ctx, observe.Queued, why.String(), nil)
-	s := h.c.subject("mutate", key)
 	if err != nil {
-		err = &OpError{Subject: s, Kind: ErrOverloaded, Err: err}
+		err = &OpError{Subject: h.c.subject("mutate", key), Kind: ErrOverloaded, Err: err}
 		w.attempt(ctx, err)
-		return row, true, err
+		return row, err
 	}
 	if err = h.table.Wait(ctx, key, &op.ticket); err != nil {
-		err = &OpError{Subject: s, Err: fmt.Errorf("left the queue: %w", context.Cause(ctx))}
+		err = &OpError{Subject: h.c.subject("mutate", key), Err: fmt.Errorf("left the queue: %w", context.Cause(ctx))}
 		w.attempt(ctx, err)
-		return row, true, err
+		return row, err
 	}
 	h.report(ctx, op, w)
 	switch {
@@ -209,10 +197,10 @@ func (h *hot[T, K]) mutate(ctx context.Context, key K, change func(*T) error, kn
 	case op.exited:
 		runtime.Goexit()
 	case op.err != nil:
-		return row, true, op.err
+		return row, op.err
 	}
 	h.c.rungs[op.rung].Add(1)
-	return op.row, true, nil
+	return op.row, nil
 }
 
 // report tells the observer what happened in the queue.

@@ -182,7 +182,7 @@ func (f *field) bindAny(column string, value any) (any, error) {
 	if !assign(v, reflect.ValueOf(value)) {
 		return nil, fmt.Errorf("column %q is a %s in Go, and cannot be %T(%v)", column, f.typ, value, value)
 	}
-	bound, err := f.codec.bind(v)
+	bound, err := f.codec.bind(pointer(v))
 	if err != nil {
 		return nil, fmt.Errorf("column %q: %w", column, err)
 	}

@@ -107,7 +107,7 @@ func (in *inPlace[T, K]) bind(st *dialects.Statement) error {
 		case dialects.Bound:
 			v = in.limits[arg.Index]
 		case dialects.Next:
-			if v, err = c.version.field.codec.bind(b.next); err != nil {
+			if v, err = c.version.field.codec.bind(pointer(b.next)); err != nil {
 				return err
 			}
 		default:

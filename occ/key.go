@@ -78,7 +78,7 @@ func isPlain(t reflect.Type) bool {
 // of returns the key of a row. The row must be addressable.
 func (k *keyer[K]) of(row reflect.Value) K {
 	if k.single != nil {
-		return *pointerTo[K](k.single.of(row))
+		return *(*K)(k.single.at(row))
 	}
 	var key K
 	kv := reflect.ValueOf(&key).Elem()
@@ -95,11 +95,11 @@ func (k *keyer[K]) bind(args []any, key K) ([]any, error) {
 	}
 	kv := reflect.ValueOf(&key).Elem()
 	if k.single != nil {
-		v, err := k.single.codec.bind(kv)
+		v, err := k.single.codec.bind(pointer(kv))
 		return append(args, v), err
 	}
 	for _, p := range k.parts {
-		v, err := p.col.codec.bind(kv.FieldByIndex(p.in))
+		v, err := p.col.codec.bind(pointer(kv.FieldByIndex(p.in)))
 		if err != nil {
 			return args, err
 		}

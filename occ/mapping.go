@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -25,6 +26,7 @@ type mapping struct {
 type field struct {
 	name    string // Go path, for messages
 	index   []int  // for reflect.Value.FieldByIndex
+	offset  uintptr
 	typ     reflect.Type
 	codec   codec
 	nullish bool // NULL in the database is the zero value in Go
@@ -38,6 +40,9 @@ func (f *field) of(row reflect.Value) reflect.Value {
 	return row.FieldByIndex(f.index)
 }
 
+// at returns where the field is in a struct of the mapping's type.
+func (f *field) at(row reflect.Value) unsafe.Pointer { return unsafe.Add(pointer(row), f.offset) }
+
 // newMapping describes typ, which must be a struct with occ tags.
 func newMapping(typ reflect.Type, table string, opts *RepositoryOptions, limits dialects.Limits) (*mapping, error) {
 	m := &mapping{typ: typ, version: -1, utc: limits.TextTime}
@@ -48,7 +53,7 @@ func newMapping(typ reflect.Type, table string, opts *RepositoryOptions, limits 
 	if err := m.name(table, opts); err != nil {
 		return nil, err
 	}
-	if err := m.walk(typ, nil, ""); err != nil {
+	if err := m.walk(typ, nil, 0, ""); err != nil {
 		return nil, err
 	}
 	return m, m.check()
@@ -79,7 +84,7 @@ func (m *mapping) errorf(fieldName, format string, args ...any) error {
 }
 
 // walk maps the tagged fields of t and of the structs that it embeds.
-func (m *mapping) walk(t reflect.Type, index []int, path string) error {
+func (m *mapping) walk(t reflect.Type, index []int, offset uintptr, path string) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		tag, tagged := sf.Tag.Lookup("occ")
@@ -91,11 +96,11 @@ func (m *mapping) walk(t reflect.Type, index []int, path string) error {
 			if !sf.IsExported() {
 				return m.errorf(name, "is tagged but not exported")
 			}
-			if err := m.add(sf, at, name, tag); err != nil {
+			if err := m.add(sf, at, offset, name, tag); err != nil {
 				return err
 			}
 		case sf.Anonymous && sf.Type.Kind() == reflect.Struct:
-			if err := m.walk(sf.Type, at, name+"."); err != nil {
+			if err := m.walk(sf.Type, at, offset+sf.Offset, name+"."); err != nil {
 				return err
 			}
 		case sf.Anonymous && sf.Type.Kind() == reflect.Pointer && hasTags(sf.Type.Elem()):
@@ -119,13 +124,13 @@ func hasTags(t reflect.Type) bool {
 }
 
 // add maps one tagged field.
-func (m *mapping) add(sf reflect.StructField, index []int, name, tag string) error {
+func (m *mapping) add(sf reflect.StructField, index []int, offset uintptr, name, tag string) error {
 	parts := strings.Split(tag, ",")
 	col := dialects.Column{Name: parts[0], Type: sf.Type}
 	if col.Name == "" {
 		return m.errorf(name, "has no column name: write `occ:\"column\"`, or `occ:\"-\"` to leave it out")
 	}
-	f := field{name: name, index: index, typ: sf.Type}
+	f := field{name: name, index: index, offset: offset + sf.Offset, typ: sf.Type}
 	for _, option := range parts[1:] {
 		if err := m.option(&col, &f, option); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"unsafe"
 
 	"github.com/occkit/occkit/dialects"
 )
@@ -48,14 +49,16 @@ func (c *core[T, K]) bindRow(b *buffers, st *dialects.Statement, row reflect.Val
 	b.reset()
 	for _, arg := range st.Args {
 		f := &c.m.fields[arg.Column]
-		v := b.next
+		var p unsafe.Pointer
 		switch arg.Source {
 		case dialects.Field:
-			v = f.of(row)
+			p = f.at(row)
 		case dialects.Expected:
-			v = b.expected
+			p = pointer(b.expected)
+		default:
+			p = pointer(b.next)
 		}
-		bound, err := f.codec.bind(v)
+		bound, err := f.codec.bind(p)
 		if err != nil {
 			return fmt.Errorf("column %s: %w", c.m.table.Columns[arg.Column].Name, err)
 		}
@@ -68,7 +71,7 @@ func (c *core[T, K]) bindRow(b *buffers, st *dialects.Statement, row reflect.Val
 func (c *core[T, K]) aim(b *buffers, columns []int, row reflect.Value) {
 	for _, i := range columns {
 		f := &c.m.fields[i]
-		dest, finish := f.codec.dest(f.of(row))
+		dest, finish := f.codec.dest(f.at(row))
 		b.dest = append(b.dest, dest)
 		if finish != nil {
 			b.finish = append(b.finish, finish)

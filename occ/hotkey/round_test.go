@@ -34,8 +34,7 @@ func TestRoundsWaitForCallersThatComeBack(t *testing.T) {
 					for range calls {
 						time.Sleep(time.Duration(id) * 10 * time.Microsecond)
 						o := ticket(id)
-						_, err := tb.Enter("a", o, false, hotkey.Alone)
-						require.NoError(t, err)
+						require.NoError(t, tb.Enter("a", o, false, hotkey.ByPolicy))
 						require.NoError(t, tb.Wait(t.Context(), "a", o))
 					}
 				})
@@ -64,8 +63,7 @@ func TestRoundsDoNotWaitForCallersThatDoNotComeBack(t *testing.T) {
 		arrive := func() {
 			for id := range callers {
 				o := ticket(id)
-				_, err := tb.Enter("a", o, false, hotkey.Alone)
-				require.NoError(t, err)
+				require.NoError(t, tb.Enter("a", o, false, hotkey.ByPolicy))
 				all.Go(func() { require.NoError(t, tb.Wait(t.Context(), "a", o)) })
 			}
 		}

@@ -81,37 +81,45 @@ func (w Why) String() string {
 	return [...]string{"alone", "policy", "hot key", "busy table", "conflict"}[w]
 }
 
-// Enter queues an operation on a key if it should queue, and says why; or that it
-// should run by itself ([Alone]). After a conflict ([AfterConflict] given as known)
-// and under [Gate] and [Combine] it always queues. [ErrFull] means that too many
-// wait already. The caller must [Table.Wait] for an operation that queues, and
-// tell the end of one that runs by itself to [Table.Done].
-func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, known Why) (Why, error) {
+// Claim lets an operation run by itself, if it should: then it returns [Alone], and
+// the end is to be told to [Table.Done]. Otherwise it says why the operation is to
+// queue.
+func (t *Table[K]) Claim(key K) Why {
+	if t.policy.Mode != Auto {
+		return ByPolicy
+	}
+	t.mu.Lock()
+	why := t.why(key)
+	if why == Alone {
+		t.alone[key] = struct{}{}
+	}
+	t.mu.Unlock()
+	return why
+}
+
+// Enter queues an operation on a key, for the reason that [Table.Claim] gave or
+// [AfterConflict]. The caller must [Table.Wait] for it. [ErrFull] means that too
+// many wait already.
+func (t *Table[K]) Enter(key K, op *Ticket, urgent bool, why Why) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := t.lines[key]
-	if known == Alone {
-		if known = t.why(key, line); known == Alone {
-			t.alone[key] = struct{}{}
-			return Alone, nil
-		}
-	}
 	if line == nil {
 		line = t.open(key)
 	}
 	if len(line.waiting) >= t.policy.MaxQueue {
 		t.stats.overflows.Add(1)
-		return known, ErrFull
+		return ErrFull
 	}
 	op.open(urgent)
 	line.add(op)
-	line.met = line.met || known == AfterConflict
+	line.met = line.met || why == AfterConflict
 	t.back(line)
 	if !line.busy {
 		t.list(line)
 		t.startIfNeeded()
 	}
-	return known, nil
+	return nil
 }
 
 // Done notes the end of an operation that has run by itself.
@@ -121,19 +129,15 @@ func (t *Table[K]) Done(key K) {
 	t.mu.Unlock()
 }
 
-// why decides on an operation whose key has this line, or none.
-func (t *Table[K]) why(key K, line *Line[K]) Why {
-	_, busy := t.alone[key]
-	switch {
-	case t.policy.Mode != Auto:
-		return ByPolicy
-	case line != nil, busy:
+// why decides on an operation that could run by itself.
+func (t *Table[K]) why(key K) Why {
+	if _, busy := t.alone[key]; busy || t.lines[key] != nil {
 		return HotKey
-	case t.width >= wide && t.policy.MaxKeys > 1 && len(t.lines) < maxIdleLines:
-		return BusyTable
-	default:
-		return Alone
 	}
+	if t.width >= wide && t.policy.MaxKeys > 1 && len(t.lines) < maxIdleLines {
+		return BusyTable
+	}
+	return Alone
 }
 
 // open makes the line of a key.

@@ -48,8 +48,7 @@ func newDesk(p hotkey.Policy) *desk {
 // queue queues an operation, and returns what tells its end.
 func (d *desk) queue(ctx context.Context, t *testing.T, key string, o *hotkey.Ticket, urgent bool) <-chan error {
 	t.Helper()
-	_, err := d.Enter(key, o, urgent, hotkey.AfterConflict)
-	require.NoError(t, err)
+	require.NoError(t, d.Enter(key, o, urgent, hotkey.AfterConflict))
 	end := make(chan error, 1)
 	go func() { end <- d.Wait(ctx, key, o) }()
 	synctest.Wait()
@@ -113,10 +112,10 @@ func TestOverflowFailsAtOnce(t *testing.T) {
 		d.queue(t.Context(), t, "a", ticket(1), false)
 		l := (<-d.rounds)[0]
 		d.queue(t.Context(), t, "a", ticket(2), false)
-		_, err := d.Enter("a", ticket(3), false, hotkey.AfterConflict)
+		err := d.Enter("a", ticket(3), false, hotkey.AfterConflict)
 		require.ErrorIs(t, err, hotkey.ErrFull)
 		require.EqualValues(t, 1, d.Stats().Overflows)
-		_, err = d.Enter("b", ticket(4), false, hotkey.AfterConflict)
+		err = d.Enter("b", ticket(4), false, hotkey.AfterConflict)
 		require.NoError(t, err, "each key has a queue of its own")
 		serve(l, 2)
 		d.done <- struct{}{}
@@ -248,8 +247,10 @@ func TestAutoFollowsTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(hotkey.Policy{Idle: time.Second})
 		enter := func(key string) hotkey.Why {
-			why, err := d.Enter(key, ticket(0), false, hotkey.Alone)
-			require.NoError(t, err)
+			why := d.Claim(key)
+			if why != hotkey.Alone {
+				require.NoError(t, d.Enter(key, ticket(0), false, why))
+			}
 			return why
 		}
 		require.Equal(t, hotkey.Alone, enter("a"))
@@ -275,9 +276,8 @@ func TestModesThatAlwaysQueue(t *testing.T) {
 	for _, mode := range []hotkey.Mode{hotkey.Gate, hotkey.Combine} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(hotkey.Policy{Mode: mode})
-			why, err := d.Enter("a", ticket(0), false, hotkey.Alone)
-			require.NoError(t, err)
-			require.Equal(t, hotkey.ByPolicy, why)
+			require.Equal(t, hotkey.ByPolicy, d.Claim("a"))
+			require.NoError(t, d.Enter("a", ticket(0), false, hotkey.ByPolicy))
 			serve((<-d.rounds)[0], 1)
 			d.done <- struct{}{}
 		})
@@ -318,8 +318,7 @@ func TestWorkThatEndsItsGoroutine(t *testing.T) {
 		})
 		for id := 1; id <= 3; id++ {
 			o := ticket(id)
-			_, err := tb.Enter("a", o, false, hotkey.AfterConflict)
-			require.NoError(t, err)
+			require.NoError(t, tb.Enter("a", o, false, hotkey.AfterConflict))
 			require.NoError(t, tb.Wait(t.Context(), "a", o))
 		}
 	})
@@ -361,13 +360,14 @@ func TestEveryOperationEndsOnce(t *testing.T) {
 						}
 						o := ticket(client + n)
 						key := string(rune('a' + (client*n)%5))
-						why, err := tb.Enter(key, o, n%13 == 0, hotkey.Alone)
-						require.NoError(t, err)
-						if why == hotkey.Alone {
+						if why := tb.Claim(key); why == hotkey.Alone {
 							time.Sleep(time.Microsecond)
 							tb.Done(key)
-						} else if err := tb.Wait(ctx, key, o); err != nil && !errors.Is(err, context.Canceled) {
-							t.Error(err)
+						} else {
+							require.NoError(t, tb.Enter(key, o, n%13 == 0, why))
+							if err := tb.Wait(ctx, key, o); !errors.Is(err, context.Canceled) {
+								require.NoError(t, err)
+							}
 						}
 						cancel()
 					}
