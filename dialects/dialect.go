@@ -193,10 +193,12 @@ type ArrayWrite struct {
 	// of those that are not is told.
 	Skip bool
 	// Sure makes an update or a delete write every row or fail with an error that
-	// is Partial, with All set as well. It reports one row with the number 0, and
-	// then only those rows that got another version than expected, which a trigger
+	// is Partial, with All set as well. It reports one row with the number 0 and no
+	// version, and then only those rows that got another version than expected, which a trigger
 	// may have given them.
 	Sure bool
+	// Plain says of a Sure write that nothing moves a version: see [TriggerChecker].
+	Plain bool
 }
 
 // ArrayWriter is implemented by dialects that check and write any number of rows

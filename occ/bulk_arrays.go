@@ -30,16 +30,18 @@ type arrayKey struct {
 	mask string // columns that an insert leaves to the server
 	all  bool
 	sure bool
+	// plain: see ArrayWrite
+	plain bool
 }
 
 func (b *bulk[T, K]) arrays(d dialects.ArrayWriter, types []string, mask string) (bulkWay[T, K], error) {
 	w := &arrays[T, K]{call: b, dialect: d, types: types}
 	var err error
-	if w.all, err = w.statement(arrayKey{b.verb, mask, true, false}); err == nil {
-		w.each, err = w.statement(arrayKey{b.verb, mask, false, false})
+	if w.all, err = w.statement(arrayKey{verb: b.verb, mask: mask, all: true}); err == nil {
+		w.each, err = w.statement(arrayKey{verb: b.verb, mask: mask})
 	}
 	if err == nil && b.verb != dialects.BulkInsert {
-		w.sure, err = w.statement(arrayKey{b.verb, mask, true, true})
+		w.sure, err = w.statement(arrayKey{verb: b.verb, all: true, sure: true, plain: b.c.plain.Load()})
 	}
 	if err != nil {
 		return nil, &notSentError{err}
@@ -56,7 +58,7 @@ func (w *arrays[T, K]) statement(key arrayKey) (dialects.Statement, error) {
 	if key.verb == dialects.BulkInsert {
 		t = w.call.c.insertTable(key.mask)
 	}
-	st, err := w.dialect.ArrayWrite(t, dialects.ArrayWrite{Verb: key.verb, Types: w.types, All: key.all, Sure: key.sure})
+	st, err := w.dialect.ArrayWrite(t, dialects.ArrayWrite{Verb: key.verb, Types: w.types, All: key.all, Sure: key.sure, Plain: key.plain})
 	if err == nil {
 		w.call.c.bulks.Store(key, st)
 	}
@@ -156,17 +158,20 @@ func (w *arrays[T, K]) confirm(ctx context.Context, q dialects.Querier, part []*
 		confirmed := false
 		var number, state int64
 		for rows.Next() {
+			if err := rows.Scan(&number, &state, skip{}); err != nil {
+				return err
+			}
+			if number == 0 {
+				confirmed = true
+				continue
+			}
+			if number < 1 || number > int64(len(part)) {
+				return misnumbered(number, len(part))
+			}
 			if err := rows.Scan(&number, &state, w.call.b.returned.Addr().Interface()); err != nil {
 				return err
 			}
-			switch {
-			case number == 0:
-				confirmed = true
-			case number < 1 || number > int64(len(part)):
-				return misnumbered(number, len(part))
-			default:
-				part[number-1].next.Set(w.call.b.returned)
-			}
+			part[number-1].next.Set(w.call.b.returned)
 		}
 		if !confirmed {
 			return errUncounted

@@ -31,11 +31,11 @@ type bulkSite struct {
 
 const bulkTable = "CREATE TABLE accounts (id BIGINT PRIMARY KEY, owner VARCHAR(40) NOT NULL, balance BIGINT NOT NULL, version BIGINT NOT NULL)"
 
-func bulkPostgres(delay time.Duration) func(b testing.TB) bulkSite {
+func bulkPostgres(dsnOf func(testing.TB) string, delay time.Duration) func(b testing.TB) bulkSite {
 	return func(b testing.TB) bulkSite {
-		dsn, proxy := dbtest.Postgres(b), (*dbtest.Proxy)(nil)
+		dsn, proxy := dsnOf(b), (*dbtest.Proxy)(nil)
 		if delay > 0 {
-			proxy, dsn = dbtest.Through(b, dbtest.PostgresTCP(b))
+			proxy, dsn = dbtest.Through(b, dsn)
 		}
 		pool, err := pgxpool.New(b.Context(), dsn)
 		require.NoError(b, err)
@@ -123,8 +123,9 @@ func BenchmarkUpdateMany(b *testing.B) {
 		open   func(testing.TB) bulkSite
 		rounds int
 	}{
-		{"postgres", bulkPostgres(0), 30},
-		{"postgres-1ms", bulkPostgres(time.Millisecond), 5},
+		{"postgres", bulkPostgres(dbtest.PostgresTCP, 0), 30}, // on loopback
+		{"postgres-socket", bulkPostgres(dbtest.Postgres, 0), 30},
+		{"postgres-1ms", bulkPostgres(dbtest.PostgresTCP, time.Millisecond), 5},
 		{"mariadb", bulkMariaDB, 20},
 		{"sqlite", bulkSQLite, 40},
 	} {

@@ -73,7 +73,10 @@ func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T
 	for _, a := range w.call.st.Args {
 		b.args = append(b.args, it.arg(a))
 	}
-	b.next.Set(it.next)
+	returns := len(w.call.st.Returns) > 0
+	if returns {
+		b.next.Set(it.next) // which stays if it does not return after all
+	}
 	n, err := w.call.c.sendRow(ctx, q, b, w.call.st)
 	switch {
 	case err != nil:
@@ -88,12 +91,15 @@ func (w *loop[T, K]) one(ctx context.Context, q dialects.Querier, it *bulkItem[T
 		return ErrNotUnique
 	}
 	it.state = dialects.Written
-	if w.call.c.readBack && w.call.verb == dialects.BulkUpdate {
+	readBack := w.call.c.readBack && w.call.verb == dialects.BulkUpdate
+	if readBack {
 		if err := w.call.single(it).readVersion(ctx, q); err != nil {
 			return err
 		}
 	}
-	it.next.Set(b.next)
+	if returns || readBack {
+		it.next.Set(b.next)
+	}
 	return nil
 }
 
@@ -107,7 +113,12 @@ func (w *loop[T, K]) compare(ctx context.Context, q dialects.Querier, it *bulkIt
 // preparing is a querier that prepares what it runs, where it can.
 type preparing struct {
 	dialects.Querier
-	prepared map[string]dialects.Prepared
+	prepared []preparedText // a few at most, whose texts are the same strings each time
+}
+
+type preparedText struct {
+	dialects.Prepared
+	text string
 }
 
 func (p *preparing) of(ctx context.Context, text string) (dialects.Querier, error) {
@@ -115,17 +126,16 @@ func (p *preparing) of(ctx context.Context, text string) (dialects.Querier, erro
 	if !ok {
 		return p.Querier, nil
 	}
-	if st, ok := p.prepared[text]; ok {
-		return st, nil
+	for i := range p.prepared {
+		if p.prepared[i].text == text {
+			return p.prepared[i].Prepared, nil
+		}
 	}
 	st, err := preparer.Prepare(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	if p.prepared == nil {
-		p.prepared = map[string]dialects.Prepared{}
-	}
-	p.prepared[text] = st
+	p.prepared = append(p.prepared, preparedText{st, text})
 	return st, nil
 }
 

@@ -85,11 +85,14 @@ func (r *Repository[T, K]) many(ctx context.Context, verb dialects.BulkVerb, row
 func (b *bulk[T, K]) enter(rows []T) error {
 	b.items = make([]bulkItem[T, K], len(rows))
 	versions := reflect.MakeSlice(reflect.SliceOf(b.c.version.typ), len(rows), len(rows))
+	width := len(b.c.m.table.Columns) + 2
+	args := make([]any, width*len(rows))
 	seen := make(map[K]int, len(rows))
 	for i := range rows {
 		it := &b.items[i]
 		it.row = reflect.ValueOf(&rows[i]).Elem()
 		it.next = versions.Index(i)
+		it.args, args = args[:width:width], args[width:]
 		it.key = b.c.keys.of(it.row)
 		if b.verb == dialects.BulkInsert && b.c.keyLeftOut(it.row) {
 			continue
@@ -124,7 +127,9 @@ func (b *bulk[T, K]) prepare(it *bulkItem[T, K]) {
 // bind computes the values of a row once, for whatever statements it takes.
 func (b *bulk[T, K]) bind(it *bulkItem[T, K], expected reflect.Value) error {
 	columns := b.c.m.table.Columns
-	it.args = make([]any, len(columns)+2)
+	if it.args == nil {
+		it.args = make([]any, len(columns)+2)
+	}
 	var err error
 	for i, col := range columns {
 		if col.ReadOnly || col.Version != dialects.NotVersion || b.verb == dialects.BulkDelete && !col.Key {
@@ -226,7 +231,7 @@ func (b *bulk[T, K]) dissect(ctx context.Context, part []*bulkItem[T, K], f fail
 
 // attempt runs the rows once.
 func (b *bulk[T, K]) attempt(ctx context.Context, part []*bulkItem[T, K], afterOutage bool) failure {
-	conn, err := b.c.db.conn(ctx, afterOutage)
+	conn, err := b.c.writeConn(ctx, afterOutage)
 	if err != nil {
 		return b.failure(ctx, dialects.Connecting, err)
 	}

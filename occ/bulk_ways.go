@@ -56,14 +56,20 @@ func unsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) 
 // sorted returns rows in the order of their keys, in which every call locks them.
 func (b *bulk[T, K]) sorted(part []*bulkItem[T, K]) []*bulkItem[T, K] {
 	keys := b.c.m.keys
-	return slices.SortedFunc(slices.Values(part), func(x, y *bulkItem[T, K]) int {
+	compare := func(x, y *bulkItem[T, K]) int {
 		for _, i := range keys {
 			if order := compareBound(x.args[i], y.args[i]); order != 0 {
 				return order
 			}
 		}
 		return 0
-	})
+	}
+	if slices.IsSortedFunc(part, compare) { // as rows often are
+		return part
+	}
+	part = slices.Clone(part)
+	slices.SortFunc(part, compare)
+	return part
 }
 
 // chunks splits rows into parts of at most so many rows, and about so many bytes.

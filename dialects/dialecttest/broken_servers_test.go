@@ -100,7 +100,7 @@ var postgresDefects = []defect{
 	},
 	{
 		name: "triggers overlooked", dialect: blind{postgres.New()},
-		must: "suppression/bump",
+		must: "suppression/bump suppression/bump-many",
 	},
 	{
 		name: "retryable error called fatal", dialect: misjudgePostgres{postgres.New(), map[dialects.Class]dialects.Class{dialects.Conflict: dialects.Rejected}},

@@ -166,7 +166,7 @@ func mysqlOnMariaDB(t testing.TB) dialecttest.Harness {
 	h.Name, h.Dialect = "mysql/sqldb", mysql.New()
 	h.Note = "mysql dialect on MariaDB, not run on MySQL"
 	// FOR SHARE and VALUES ROW are MySQL's alone.
-	h.Foreign = []string{"units/write-skew", "units/absent", "units/gone", "units/stale", "bulk"}
+	h.Foreign = []string{"units/write-skew", "units/absent", "units/gone", "units/stale", "bulk", "suppression/bump-many-read-back"}
 	t.Log(h.Note)
 	return h
 }

@@ -18,6 +18,8 @@ var suppressionCases = []testCase{
 	{"mutate", featureSuppression, "a mutate whose write is swallowed is ErrSuppressed after one attempt and one re-check, never a loop", caseSwallowedMutate},
 	{"joined", featureSuppression, "a swallowed write of a joined transaction is ErrSuppressed", caseSwallowedJoined},
 	{"bump", featureReturned, "a version that a trigger moved comes back from the update, and the next update succeeds", caseBump},
+	{"bump-many", featureReturned, "versions that a trigger moved come back from UpdateMany", func(p *probe) { bumpedMany(p, false) }},
+	{"bump-many-read-back", featureReadBack, "with ReadBack, UpdateMany reads the versions that a trigger moved", func(p *probe) { bumpedMany(p, true) }},
 	{"bump-read-back", featureReadBack, "with ReadBack, a version that a trigger moved is read from the table, and the next update succeeds", caseBumpReadBack},
 }
 
@@ -87,23 +89,42 @@ func caseSwallowedJoined(p *probe) {
 	}
 }
 
-func caseBump(p *probe) {
-	if p.h.Interference.Bump != nil && !p.h.Interference.BumpReturned {
-		p.lacks("an update does not return what a trigger made of the version: use RepositoryOptions.ReadBack")
-	}
-	bumped(p, false)
-}
+func caseBump(p *probe) { bumped(p, false) }
 
 func caseBumpReadBack(p *probe) { bumped(p, true) }
 
-// bumped writes a row whose trigger moves the version by two each time.
-func bumped(p *probe, readBack bool) {
-	if p.h.Interference.Bump == nil {
+// bumping is a table whose trigger moves the version by two each time.
+func bumping(p *probe, readBack bool) *scene {
+	switch {
+	case p.h.Interference.Bump == nil:
 		p.untested("the harness has no Interference.Bump")
+	case !readBack && !p.h.Interference.BumpReturned:
+		p.lacks("an update does not return what a trigger made of the version: use RepositoryOptions.ReadBack")
 	}
 	s := p.accountsWith(occ.Options{Retry: &few}, &occ.RepositoryOptions{ReadBack: readBack})
-	a := s.seed(account{ID: 1, Owner: "Ada", Balance: 100, Version: 3})
 	p.exec(p.h.Interference.Bump(s.table)...)
+	return s
+}
+
+func bumpedMany(p *probe, readBack bool) {
+	s := bumping(p, readBack)
+	for mode, name := range []string{occ.AllOrNothing: "all or nothing", occ.BestEffort: "best effort"} {
+		rows := []account{s.seed(account{ID: int64(10 * mode), Version: 3}), s.seed(account{ID: int64(10*mode + 1), Version: 8})}
+		outcomes, err := s.UpdateMany(p.ctx, rows, occ.BulkMode(mode)) //nolint:gosec // small
+		p.must(err, "%s", name)
+		for i, want := range []int64{5, 10} {
+			p.must(outcomes[i].Err, "%s, row %d", name, i)
+			p.equal("the version of the outcome", outcomes[i].Version, any(want))
+			p.equal("the version in the row", rows[i].Version, want)
+			s.holds(rows[i])
+		}
+	}
+}
+
+// bumped writes a row whose trigger moves the version by two each time.
+func bumped(p *probe, readBack bool) {
+	s := bumping(p, readBack)
+	a := s.seed(account{ID: 1, Owner: "Ada", Balance: 100, Version: 3})
 	for want := int64(5); want <= 7; want += 2 {
 		a.Balance++
 		p.must(s.Update(p.ctx, &a), "update at %d", want-2)

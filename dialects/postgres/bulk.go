@@ -97,10 +97,10 @@ var plainTypes = map[string]bool{
 	"numeric": true, "uuid": true, "date": true, "timestamp with time zone": true, "timestamp without time zone": true,
 }
 
-// unnest is the input as a table: one column for each argument, and the number
-// of the row.
-func (b *arrays) unnest() string {
-	placeholders := make([]string, len(b.args))
+// unnest is the input as a table: one column for each of the first n arguments, and
+// the number of the row.
+func (b *arrays) unnest(n int) string {
+	placeholders := make([]string, n)
 	for i := range placeholders {
 		typ := b.Types[b.args[i].Column]
 		if !plainTypes[typ] {
@@ -108,7 +108,7 @@ func (b *arrays) unnest() string {
 		}
 		placeholders[i] = fmt.Sprintf("$%d::%s[]", i+b.first(), typ)
 	}
-	return fmt.Sprintf("unnest(%s) WITH ORDINALITY AS i(%s, o)", strings.Join(placeholders, ", "), strings.Join(b.names, ", "))
+	return fmt.Sprintf("unnest(%s) WITH ORDINALITY AS i(%s, o)", strings.Join(placeholders, ", "), strings.Join(b.names[:n], ", "))
 }
 
 // count is the placeholder of the number of rows. It comes first because it is

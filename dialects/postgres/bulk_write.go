@@ -13,18 +13,15 @@ import (
 // cur locks the rows in the order of the input, in which the caller has put them
 // so that concurrent calls do not deadlock, and holds what they are then, also
 // after waiting for somebody else's commit. (The order of the keys in the database
-// may depend on a collation; units of work could not lock in that order.) Whether a row may be written is decided on that, and stays true because
-// the row is locked. cur carries the input along, so that w joins the table once.
+// may depend on a collation; units of work could not lock in that order.) Whether a
+// row may be written is decided on that, and stays true because the row is locked. cur
+// carries the input along, so that w joins the table once.
 // The last part reports what cur found wrong; when all went well it is empty.
 func (b *arrays) write() (dialects.Statement, error) {
-	w := b.update
-	if b.Verb == dialects.BulkDelete {
-		w = b.remove
-	}
 	if b.Skip {
 		return b.skip()
 	}
-	writes := w() // before cur: the arguments are collected on the way
+	writes := b.reported() // before cur: the arguments are collected on the way
 	columns := b.columns()
 	text := fmt.Sprintf("WITH cur AS MATERIALIZED (%s), w AS (%s)", b.current(columns), writes) +
 		fmt.Sprintf(" SELECT o, %d::bigint, v", dialects.Written) + list(columns, "", func(int) string { return ", NULL" }) + " FROM w" +
@@ -42,22 +39,23 @@ func (b *arrays) columns() []int {
 	return columns
 }
 
-// current is the query of cur. A delete needs the stronger lock: asking for it
-// later could deadlock with those who share the weaker one.
+// current is the query of cur.
 func (b *arrays) current(columns []int) string {
 	same := b.same()
 	match := b.match("i")
+	return fmt.Sprintf("SELECT i.*, %s AS v, %s AS same", b.read(b.table.VersionColumn()), same) +
+		list(columns, "", func(i int) string { return fmt.Sprintf(", %s AS t%d", b.read(i), i) }) +
+		fmt.Sprintf(" FROM %s JOIN %s AS t ON %s %s", b.unnest(len(b.args)), b.tableName(), match, b.inOrder())
+}
+
+// inOrder locks the rows of t in the order of the input. A delete needs the stronger
+// lock: asking for it later could deadlock with those who share the weaker one.
+func (b *arrays) inOrder() string {
 	mode := lock
 	if b.Verb == dialects.BulkDelete {
 		mode = "FOR UPDATE"
 	}
-	version := ""
-	if !b.Sure {
-		version = fmt.Sprintf("%s AS v, ", b.read(b.table.VersionColumn()))
-	}
-	return fmt.Sprintf("SELECT i.*, %s%s AS same", version, same) +
-		list(columns, "", func(i int) string { return fmt.Sprintf(", %s AS t%d", b.read(i), i) }) +
-		fmt.Sprintf(" FROM %s JOIN %s AS t ON %s ORDER BY i.o %s OF t", b.unnest(), b.tableName(), match, mode)
+	return "ORDER BY i.o " + mode + " OF t"
 }
 
 // match compares the key of t with that of the input.
@@ -65,39 +63,66 @@ func (b *arrays) match(alias string) string {
 	return list(b.table.KeyColumns(), " AND ", func(i int) string { return b.read(i) + " = " + b.input(alias, dialects.Field, i) })
 }
 
-// sure is write for the case that nothing is in the way, which costs about half: cur
-// is as narrow as can be, and hardly anything is reported. See [dialects.ArrayWrite].
+// sure is write for the case that nothing is in the way, which costs half: the rows
+// are locked and counted by a subquery that reads keys alone and is run once, before
+// the change, which then takes what the input says; and hardly anything is reported.
+// What changed while the lock was waited for is older in the statement's snapshot, and
+// is compared again when the row is changed. See [dialects.ArrayWrite].
+// https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
 func (b *arrays) sure() (dialects.Statement, error) {
-	w := b.update
-	if b.Verb == dialects.BulkDelete {
-		w = b.remove
+	match := b.match("i") // the keys are the first arguments, which the subquery needs alone
+	keys := b.unnest(len(b.args))
+	chosen := fmt.Sprintf("%s AND %s AND (SELECT count(*) FROM (SELECT FROM %s JOIN %s AS t ON %s %s) AS l) = %s",
+		match, b.same(), keys, b.tableName(), match, b.inOrder(), b.count())
+	moved := b.moved()
+	writes := b.change("i", chosen)
+	returns := "1"
+	if moved != "" {
+		returns = fmt.Sprintf("i.o, %s AS v, %s AS moved", b.read(b.table.VersionColumn()), moved)
 	}
-	writes := w()
 	const written = "(SELECT count(*) FROM w)"
-	text := fmt.Sprintf("WITH cur AS MATERIALIZED (%s), w AS (%s, %s AS moved)", b.current(nil), writes, b.moved()) +
-		fmt.Sprintf(" SELECT 0::bigint, CASE WHEN %s = %s THEN %d::bigint ELSE ('%s' || %s)::bigint END, (SELECT v FROM w LIMIT 1)",
-			written, b.count(), dialects.Written, partialMark, written) +
-		fmt.Sprintf(" UNION ALL SELECT o, %d::bigint, v FROM w WHERE moved", dialects.Written)
+	text := fmt.Sprintf("WITH w AS (%s RETURNING %s)", writes, returns) +
+		fmt.Sprintf(" SELECT 0::bigint, CASE WHEN %s = %s THEN %d::bigint ELSE ('%s' || %s)::bigint END, NULL",
+			written, b.count(), dialects.Written, partialMark, written)
+	if moved != "" {
+		text += fmt.Sprintf(" UNION ALL SELECT o, %d::bigint, v FROM w WHERE moved", dialects.Written)
+	}
 	return dialects.Statement{Text: text, Args: b.args}, nil
 }
 
 // moved tells whether a written row has another version than the caller expects.
+// Empty: none has.
 func (b *arrays) moved() string {
 	i := b.table.VersionColumn()
 	switch kind := b.table.Columns[i].Version; {
-	case b.Verb == dialects.BulkDelete:
-		return "false"
+	case b.Verb == dialects.BulkDelete || b.Plain:
+		return ""
 	case kind == dialects.Xmin:
 		return "true"
 	case kind == dialects.Counter:
-		return b.read(i) + " <> " + b.input("cur", dialects.Expected, i) + " + 1"
+		return b.read(i) + " <> " + b.input("i", dialects.Expected, i) + " + 1"
 	default:
-		return b.read(i) + " <> " + b.input("cur", dialects.Next, i)
+		return b.read(i) + " <> " + b.input("i", dialects.Next, i)
 	}
 }
 
-// update is what [sqlgen.Generator.Update] writes, for the rows of cur.
-func (b *arrays) update() string {
+// change writes the chosen rows of t with what alias holds: cur, or the input itself.
+func (b *arrays) change(alias, chosen string) string {
+	verb, set, from := "UPDATE", " SET "+b.assignments(alias)+" FROM ", alias
+	if b.Verb == dialects.BulkDelete {
+		verb, set = "DELETE FROM", " USING "
+	}
+	if alias == "i" {
+		from = b.unnest(len(b.args))
+	}
+	return fmt.Sprintf("%s %s AS t%s%s WHERE %s", verb, b.tableName(), set, from, chosen)
+}
+
+// assignments are what [sqlgen.Generator.Update] assigns.
+func (b *arrays) assignments(alias string) string {
+	if b.Verb == dialects.BulkDelete {
+		return ""
+	}
 	version := b.table.VersionColumn()
 	var set []int
 	for i, c := range b.table.Columns {
@@ -108,23 +133,23 @@ func (b *arrays) update() string {
 	if len(set) == 0 { // a SET clause cannot be empty
 		set = b.table.KeyColumns()[:1]
 	}
-	assignments := list(set, ", ", func(i int) string {
+	return list(set, ", ", func(i int) string {
 		switch c := b.table.Columns[i]; {
 		case c.Version == dialects.Counter:
 			return b.quote(i) + " = t." + b.quote(i) + " + 1"
 		case c.Version != dialects.NotVersion:
-			return b.quote(i) + " = " + b.input("cur", dialects.Next, i)
+			return b.quote(i) + " = " + b.input(alias, dialects.Next, i)
 		case c.Key:
 			return b.quote(i) + " = t." + b.quote(i)
 		default:
-			return b.quote(i) + " = " + b.input("cur", dialects.Field, i)
+			return b.quote(i) + " = " + b.input(alias, dialects.Field, i)
 		}
 	})
-	return fmt.Sprintf("UPDATE %s AS t SET %s FROM cur WHERE %s RETURNING cur.o, %s AS v", b.tableName(), assignments, b.chosen(), b.read(version))
 }
 
-func (b *arrays) remove() string {
-	return fmt.Sprintf("DELETE FROM %s AS t USING cur WHERE %s RETURNING cur.o, %s AS v", b.tableName(), b.chosen(), b.read(b.table.VersionColumn()))
+// reported is change, and what it reports of each row.
+func (b *arrays) reported() string {
+	return b.change("cur", b.chosen()) + " RETURNING cur.o, " + b.read(b.table.VersionColumn()) + " AS v"
 }
 
 // skip returns the update that waits for nobody. The subquery is run for each row
@@ -140,8 +165,8 @@ func (b *arrays) skip() (dialects.Statement, error) {
 	}
 	keys := b.table.KeyColumns()
 	match := b.match("i") + " AND " + b.same()
-	writes := b.update() // before cur: the arguments are collected on the way
-	text := fmt.Sprintf("WITH cur AS MATERIALIZED (SELECT i.*, t.* FROM %s CROSS JOIN LATERAL (SELECT ", b.unnest()) +
+	writes := b.reported() // before cur: the arguments are collected on the way
+	text := fmt.Sprintf("WITH cur AS MATERIALIZED (SELECT i.*, t.* FROM %s CROSS JOIN LATERAL (SELECT ", b.unnest(len(b.args))) +
 		list(keys, ", ", func(i int) string { return fmt.Sprintf("%s AS t%d", b.read(i), i) }) +
 		fmt.Sprintf(" FROM %s AS t WHERE %s %s OF t SKIP LOCKED) AS t LIMIT (SELECT %d)), w AS (%s) SELECT o, %d::bigint, v FROM w",
 			b.tableName(), match, lock, math.MaxInt32, writes, dialects.Written)
@@ -151,9 +176,6 @@ func (b *arrays) skip() (dialects.Statement, error) {
 // chosen is the predicate of the rows that are written. It compares no version
 // of t: the snapshot of the statement may be older than what cur has waited for.
 func (b *arrays) chosen() string {
-	if b.Sure {
-		return b.match("cur") + " AND cur.same"
-	}
 	chosen := list(b.table.KeyColumns(), " AND ", func(i int) string { return fmt.Sprintf("%s = cur.t%d", b.read(i), i) })
 	if b.Skip {
 		return chosen
@@ -195,7 +217,7 @@ func (b *arrays) insert() (dialects.Statement, error) {
 		return b.input("i", dialects.Field, i)
 	})
 	text := fmt.Sprintf("INSERT INTO %s AS t (%s) SELECT %s FROM %s ORDER BY i.o RETURNING ",
-		b.tableName(), list(bound, ", ", b.quote), values, b.unnest()) +
+		b.tableName(), list(bound, ", ", b.quote), values, b.unnest(len(b.args))) +
 		list(returns, ", ", func(i int) string { return fmt.Sprintf("%s AS t%d", b.read(i), i) })
 	if b.All {
 		const written = "(SELECT count(*) FROM w)"

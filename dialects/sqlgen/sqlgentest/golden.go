@@ -119,6 +119,7 @@ var arrayWrites = []struct {
 	{"array update", dialects.ArrayWrite{Verb: dialects.BulkUpdate}},
 	{"array update, all", dialects.ArrayWrite{Verb: dialects.BulkUpdate, All: true}},
 	{"array update, sure", dialects.ArrayWrite{Verb: dialects.BulkUpdate, All: true, Sure: true}},
+	{"array update, sure and plain", dialects.ArrayWrite{Verb: dialects.BulkUpdate, All: true, Sure: true, Plain: true}},
 	{"array update, skip", dialects.ArrayWrite{Verb: dialects.BulkUpdate, Skip: true}},
 	{"array delete", dialects.ArrayWrite{Verb: dialects.BulkDelete}},
 	{"array delete, all", dialects.ArrayWrite{Verb: dialects.BulkDelete, All: true}},
