@@ -158,14 +158,8 @@ func (h *hot[T, K]) underLock(ctx context.Context, q dialects.Querier, b *batch[
 	}
 	w := h.writing(b)
 	defer h.c.give(w.b)
-	n, err := h.c.writeRow(ctx, q, w.b, w.st, w.row)
-	switch {
-	case err != nil:
-		return failure{}, err
-	case n == 0:
-		return w.refuse(ErrSuppressed), nil
-	case n > 1:
-		return w.refuse(ErrNotUnique), nil
+	if f, err := w.writeLocked(ctx, q); err != nil || f.err != nil {
+		return f, err
 	}
 	h.version(&b.last.row).Set(w.b.next)
 	return failure{}, nil

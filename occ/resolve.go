@@ -31,6 +31,15 @@ func (w *writing[T, K]) locked(ctx context.Context, q dialects.Querier) (failure
 	if err != nil || stale.err != nil {
 		return stale, err
 	}
+	if f, err := w.writeLocked(ctx, q); err != nil || f.err != nil {
+		return f, err
+	}
+	return w.verify(ctx, q)
+}
+
+// writeLocked writes a row that is locked and at the version that is expected: nobody
+// was faster.
+func (w *writing[T, K]) writeLocked(ctx context.Context, q dialects.Querier) (failure, error) {
 	n, err := w.c.writeRow(ctx, q, w.b, w.st, w.row)
 	switch {
 	case err != nil:
@@ -39,9 +48,8 @@ func (w *writing[T, K]) locked(ctx context.Context, q dialects.Querier) (failure
 		return w.refuse(ErrSuppressed), nil
 	case n > 1:
 		return w.refuse(ErrNotUnique), nil
-	default:
-		return w.verify(ctx, q)
 	}
+	return failure{}, nil
 }
 
 // compare reads the current row and tells how it differs from what the caller
