@@ -95,6 +95,9 @@ type Pipeliner interface {
 	// Pipeline runs calls as one transaction of their own: when one fails, none
 	// has any effect, and those after it do not run. It is sent at most once.
 	// [errors.ErrUnsupported] means that nothing was sent.
+	//
+	// While a transaction is open calls are part of it, and the last is the text
+	// COMMIT: it does not run when one before it fails.
 	Pipeline(ctx context.Context, calls []Call) error
 }
 

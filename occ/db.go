@@ -149,6 +149,7 @@ type unit struct {
 	conn  dialects.Conn
 	phase dialects.Phase // where an error of run happened
 	dirty bool           // the connection's state is unknown: discard it
+	ended bool           // by finish
 }
 
 // run begins, calls body and commits if body asks for it; otherwise, and after
@@ -162,6 +163,9 @@ func (u *unit) run(ctx context.Context, body func() (commit bool, err error)) er
 	}
 	u.dirty = true // until proven clean; a panic of body leaves it so
 	commit, err := body()
+	if u.ended {
+		return err
+	}
 	if err == nil && commit {
 		if err = ctx.Err(); err == nil {
 			return u.commit(ctx)
@@ -180,16 +184,52 @@ func (u *unit) commit(ctx context.Context) error {
 		u.dirty = false
 		return nil
 	}
+	u.failed(ctx, err)
+	return err
+}
+
+// failed finds out what an error at the end of the transaction means.
+func (u *unit) failed(ctx context.Context, err error) {
 	class := u.db.Classify(err)
-	if class.At(dialects.InTx) != dialects.Retry && class.At(dialects.Commit) == dialects.Ambiguous {
-		return err
+	if class.At(dialects.InTx) != dialects.Retry && class.At(u.phase) == dialects.Ambiguous {
+		return
 	}
 	// The server answered. Some keep the transaction open when they refuse for
 	// now (SQLite; a lock wait timeout): once rolled back, it is not applied.
 	if u.rollback(ctx); !u.dirty && class == dialects.Busy {
 		u.phase = dialects.InTx
 	}
-	return err
+}
+
+// finish runs the last statement of the transaction together with COMMIT, and
+// returns how many rows it matched. The transaction has ended then, unless the error
+// is [errors.ErrUnsupported]: then nothing was sent.
+func (u *unit) finish(ctx context.Context, last dialects.Call) (int64, error) {
+	p, ok := u.conn.(dialects.Pipeliner)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := u.db.detached(ctx)
+	defer cancel()
+	calls := []dialects.Call{last, {Text: "COMMIT"}}
+	err := p.Pipeline(ctx, calls)
+	if unsupported(err) {
+		return 0, err
+	}
+	u.ended = true
+	if err == nil {
+		u.dirty = false
+		return calls[0].Rows, nil
+	}
+	// An error of the statement is as definite as that of one that commits itself.
+	if u.phase = dialects.Autocommit; calls[0].Rows > 0 {
+		u.phase = dialects.Commit
+	}
+	u.failed(ctx, err)
+	return 0, err
 }
 
 func (u *unit) rollback(ctx context.Context) {

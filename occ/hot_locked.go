@@ -107,12 +107,12 @@ func (h *hot[T, K]) lockedRound(b *batch[T, K], limit int, afterOutage bool) fai
 	defer cancel()
 	s := h.c.subject("mutate", b.line.Key)
 	var found failure
-	conn, err := h.c.db.conn(ctx, afterOutage)
+	conn, err := h.c.writeConn(ctx, afterOutage)
 	if err == nil {
 		u := unit{db: h.c.db, conn: conn}
 		defer func() { conn.Release(u.dirty) }()
 		err = u.run(ctx, func() (commit bool, err error) {
-			found, err = h.underLock(ctx, conn, b, limit)
+			found, err = h.underLock(ctx, &u, b, limit)
 			return found.err == nil && b.last != nil, err
 		})
 		if err != nil {
@@ -141,16 +141,16 @@ func (h *hot[T, K]) lockedRound(b *batch[T, K], limit int, afterOutage bool) fai
 
 // underLock reads, applies and writes. Found is what ends all operations, err an
 // error of the database.
-func (h *hot[T, K]) underLock(ctx context.Context, q dialects.Querier, b *batch[T, K], limit int) (found failure, err error) {
+func (h *hot[T, K]) underLock(ctx context.Context, u *unit, b *batch[T, K], limit int) (found failure, err error) {
 	b.base = new(T)
 	buf := h.c.take()
 	defer h.c.give(buf)
-	exists, err := h.c.selectRow(ctx, q, buf, &h.c.lock, b.line.Key, reflect.ValueOf(b.base).Elem())
+	exists, err := h.c.selectRow(ctx, u.conn, buf, &h.c.lock, b.line.Key, reflect.ValueOf(b.base).Elem())
 	if err != nil {
 		return failure{}, err
 	}
 	if !exists {
-		return h.missing(ctx, q, b, limit)
+		return h.missing(ctx, u.conn, b, limit)
 	}
 	h.apply([]*batch[T, K]{b}, true, limit)
 	if b.last == nil {
@@ -158,7 +158,7 @@ func (h *hot[T, K]) underLock(ctx context.Context, q dialects.Querier, b *batch[
 	}
 	w := h.writing(b)
 	defer h.c.give(w.b)
-	if f, err := w.writeLocked(ctx, q); err != nil || f.err != nil {
+	if f, err := w.writeLast(ctx, u); err != nil || f.err != nil {
 		return f, err
 	}
 	h.version(&b.last.row).Set(w.b.next)

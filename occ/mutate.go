@@ -137,7 +137,7 @@ func (m *mutation[T, K]) attempt(ctx context.Context, way rung) (*T, failure) {
 
 // underLock locks the row before it reads it, so that nobody is faster.
 func (m *mutation[T, K]) underLock(ctx context.Context) (*T, failure) {
-	conn, err := m.w.c.db.conn(ctx, m.w.afterOutage)
+	conn, err := m.w.c.writeConn(ctx, m.w.afterOutage)
 	if err != nil {
 		return nil, m.w.failure(ctx, dialects.Connecting, err)
 	}
@@ -147,7 +147,7 @@ func (m *mutation[T, K]) underLock(ctx context.Context) (*T, failure) {
 	m.w.row = reflect.ValueOf(row).Elem()
 	var found failure
 	err = u.run(ctx, func() (commit bool, err error) {
-		found, err = m.decide(ctx, conn, row)
+		found, err = m.decide(ctx, &u, row)
 		return found.err == nil, err
 	})
 	if err != nil {
@@ -157,13 +157,13 @@ func (m *mutation[T, K]) underLock(ctx context.Context) (*T, failure) {
 }
 
 // decide reads the row under its lock, changes and writes it.
-func (m *mutation[T, K]) decide(ctx context.Context, q dialects.Querier, row *T) (failure, error) {
-	exists, err := m.w.c.selectRow(ctx, q, m.w.b, &m.w.c.lock, m.w.key, m.w.row)
+func (m *mutation[T, K]) decide(ctx context.Context, u *unit, row *T) (failure, error) {
+	exists, err := m.w.c.selectRow(ctx, u.conn, m.w.b, &m.w.c.lock, m.w.key, m.w.row)
 	if err != nil {
 		return failure{}, err
 	}
 	if !exists {
-		return m.w.absent(ctx, q)
+		return m.w.absent(ctx, u.conn)
 	}
 	if err := m.w.prepare(m.w.c.version.field.of(m.w.row)); err != nil {
 		return failure{err, dialects.Refused}, nil //nolint:nilerr // the failure holds it
@@ -171,7 +171,7 @@ func (m *mutation[T, K]) decide(ctx context.Context, q dialects.Querier, row *T)
 	if err := m.apply(row); err != nil {
 		return failure{err, dialects.Refused}, nil //nolint:nilerr // as above
 	}
-	return m.w.locked(ctx, q)
+	return m.w.writeLast(ctx, u)
 }
 
 func (m *mutation[T, K]) read(ctx context.Context) failure {

@@ -37,6 +37,42 @@ func (w *writing[T, K]) locked(ctx context.Context, q dialects.Querier) (failure
 	return w.verify(ctx, q)
 }
 
+// writeLast is locked for a row that has been read under its lock already. What is
+// written is committed, if it was the end of the transaction: then it went with COMMIT.
+func (w *writing[T, K]) writeLast(ctx context.Context, u *unit) (failure, error) {
+	if w.c.readBack {
+		f, err := w.writeLocked(ctx, u.conn)
+		if err != nil || f.err != nil {
+			return f, err
+		}
+		return w.verify(ctx, u.conn)
+	}
+	if err := w.c.bindRow(w.b, w.st, w.row); err != nil {
+		return failure{}, &notSentError{err}
+	}
+	call := dialects.Call{Text: w.st.Text, Args: w.b.args}
+	switch {
+	case w.st.Plain != "" && w.c.plain.Load():
+		call.Text = w.st.Plain
+	case len(w.st.Returns) > 0:
+		call.Dest = []any{w.b.returned.Addr().Interface()}
+	}
+	n, err := u.finish(ctx, call)
+	switch {
+	case unsupported(err):
+		return w.writeLocked(ctx, u.conn)
+	case err != nil:
+		return failure{}, err
+	case n == 0:
+		return w.refuse(ErrSuppressed), nil
+	case n > 1:
+		return w.several(), nil
+	case call.Dest != nil:
+		w.b.next.Set(w.b.returned)
+	}
+	return failure{}, nil
+}
+
 // writeLocked writes a row that is locked and at the version that is expected: nobody
 // was faster.
 func (w *writing[T, K]) writeLocked(ctx context.Context, q dialects.Querier) (failure, error) {
