@@ -28,10 +28,8 @@ type arrays[T any, K comparable] struct {
 type arrayKey struct {
 	verb dialects.BulkVerb
 	mask string // columns that an insert leaves to the server
-	all  bool
-	sure bool
-	// plain: see ArrayWrite
-	plain bool
+	// see ArrayWrite
+	all, sure, plain bool
 }
 
 func (b *bulk[T, K]) arrays(d dialects.ArrayWriter, types []string, mask string) (bulkWay[T, K], error) {
