@@ -12,7 +12,6 @@ import (
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/hotkey"
 	"github.com/occkit/occkit/occ/observe"
-	"github.com/occkit/occkit/occ/retry"
 )
 
 // hot runs Mutate for keys that many callers of this process want at once.
@@ -147,31 +146,25 @@ func (h *hot[T, K]) run(ctx context.Context, key K, change func(*T) error) (none
 	if err != nil {
 		return none, err
 	}
-	a := h.c.db.opts.Retry.Start()
-	watch := h.c.watch("mutate", key, &a)
-	if outer != nil {
-		if outer.locked { // a connection is held meanwhile, and may be the pool's only one
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, h.c.db.opts.CommitTimeout)
-			defer cancel()
+	if outer == nil {
+		if why := h.table.Claim(key); why != hotkey.Alone {
+			a := h.c.db.opts.Retry.Start()
+			return h.queue(ctx, key, change, why, h.c.watch("mutate", key, &a))
 		}
-		return h.alone(ctx, key, change, &a, watch, nil)
+		defer h.table.Done(key)
 	}
-	if why := h.table.Claim(key); why != hotkey.Alone {
-		return h.queue(ctx, key, change, why, watch)
-	}
-	defer h.table.Done(key)
-	return h.alone(ctx, key, change, &a, watch, func() (T, error) {
-		return h.queue(ctx, key, change, hotkey.AfterConflict, watch)
-	})
-}
-
-// alone runs a Mutate by itself. After a conflict conflicted goes on, unless it is
-// nil.
-func (h *hot[T, K]) alone(ctx context.Context, key K, change func(*T) error, a *retry.Attempts, w *watch, conflicted func() (T, error)) (T, error) {
 	m := h.c.mutation(key, change)
 	defer h.c.give(m.w.b)
-	return m.run(ctx, a, w, conflicted)
+	watch := h.c.watch("mutate", key, &m.w.b.attempts)
+	if outer == nil {
+		return m.run(ctx, watch, func() (T, error) { return h.queue(ctx, key, change, hotkey.AfterConflict, watch) })
+	}
+	if outer.locked { // a connection is held meanwhile, and may be the pool's only one
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, h.c.db.opts.CommitTimeout)
+		defer cancel()
+	}
+	return m.run(ctx, watch, nil)
 }
 
 // queue runs a Mutate in the queue of its key. Watch reports events, and may be nil.

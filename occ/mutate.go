@@ -8,7 +8,6 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/occ/hotkey"
-	"github.com/occkit/occkit/occ/retry"
 )
 
 // Mutate reads the row of a key, lets change change it, and writes it if nobody
@@ -64,17 +63,18 @@ func (r *Repository[T, K]) Mutate(ctx context.Context, key K, change func(row *T
 	if r.tx != nil {
 		return m.joined(ctx, r.tx)
 	}
-	a := c.db.opts.Retry.Start()
-	return m.run(ctx, &a, c.watch(m.w.op, key, &a), nil)
+	return m.run(ctx, c.watch(m.w.op, key, &m.w.b.attempts), nil)
 }
 
 func (c *core[T, K]) mutation(key K, change func(*T) error) mutation[T, K] {
-	return mutation[T, K]{w: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
+	m := mutation[T, K]{w: writing[T, K]{c: c, op: "mutate", st: &c.update, key: key, b: c.take()}, change: change}
+	m.w.b.attempts = c.db.opts.Retry.Start()
+	return m
 }
 
 // run makes attempts until the outcome is known. After a conflict conflicted goes
 // on, unless it is nil.
-func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watch, conflicted func() (T, error)) (none T, err error) {
+func (m *mutation[T, K]) run(ctx context.Context, watch *watch, conflicted func() (T, error)) (none T, err error) {
 	c := m.w.c
 	way := alone
 	if c.db.opts.Contention.Mode == hotkey.Lock {
@@ -90,7 +90,7 @@ func (m *mutation[T, K]) run(ctx context.Context, a *retry.Attempts, watch *watc
 			return *row, nil
 		}
 		m.w.afterOutage = f.outcome == dialects.Down
-		err := f.after(ctx, a, before)
+		err := f.after(ctx, &m.w.b.attempts, before)
 		before = f.err
 		watch.retried(ctx, f.err, err)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/occkit/occkit/dialects"
+	"github.com/occkit/occkit/occ/retry"
 )
 
 // buffers are the slices and scratch values that one statement needs. They are
@@ -22,6 +23,8 @@ type buffers struct {
 	expected reflect.Value // the version that the caller holds
 	next     reflect.Value // the version that the write gives the row
 	returned reflect.Value // the version that the database reports
+
+	attempts retry.Attempts // of a Mutate
 }
 
 func newBuffers(version reflect.Type) *buffers {

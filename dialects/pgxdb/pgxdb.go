@@ -72,9 +72,6 @@ type Conn struct {
 
 // Conn waits for the connection to be free.
 func (s *Conn) Conn(ctx context.Context) (dialects.Conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
-	}
 	select {
 	case s.free <- struct{}{}: // at once, which costs less than to be ready to wait
 		return lent{s}, nil
