@@ -194,8 +194,8 @@ type ArrayWrite struct {
 	Skip bool
 	// Sure makes an update or a delete write every row or fail with an error that
 	// is Partial, with All set as well. It reports one row with the number 0 and no
-	// version, and then only those rows that got another version than expected, which a trigger
-	// may have given them.
+	// version, and then only those rows that got another version than expected,
+	// which a trigger may have given them.
 	Sure bool
 	// Plain says of a Sure write that nothing moves a version: see [TriggerChecker].
 	Plain bool

@@ -14,6 +14,7 @@ var transportCases = []testCase{
 	{"rollback", featureTransport, "what a transaction wrote is gone after Rollback, and the connection can be used again", caseRollback},
 	{"commit", featureTransport, "what a transaction wrote is there after Commit", caseCommit},
 	{"failed-commit", featureTransport, "Commit returns nil only if the transaction's writes are there, also after a statement failed", caseFailedCommit},
+	{"pipeline", featureTransport, "a pipeline that ends with COMMIT ends the open transaction, unless a statement of it fails", casePipeline},
 	{"discard", featureTransport, "a connection that is discarded takes its open transaction with it", caseDiscard},
 	{"deterministic", featureTransport, "a dialect writes the same statement for the same table every time", caseDeterministic},
 }
@@ -48,6 +49,39 @@ func caseRowsAffected(p *probe) {
 		p.must(err, "exec")
 		p.equal("the rows affected where "+where, result.RowsAffected, want)
 	}
+}
+
+func casePipeline(p *probe) {
+	s, conn := direct(p)
+	if _, ok := conn.(dialects.Pipeliner); !ok {
+		conn.Release(false)
+		return
+	}
+	err := pipelined(p, conn, s.set(1, "id = 1"), s.set(1, "nonsense = 1"))
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	if err == nil {
+		p.failf("a statement about a missing column did not fail")
+	}
+	s.holds(account{ID: 1, Owner: "Ada", Balance: 100, Version: 3})
+	conn, err = p.h.Transport.Conn(p.ctx)
+	p.must(err, "connect")
+	p.must(pipelined(p, conn, s.set(1, "id = 1"), s.set(2, "id = 2")), "pipeline")
+	s.holds(account{ID: 1, Owner: "Ada", Balance: 1, Version: 3})
+	s.holds(account{ID: 2, Owner: "Bob", Balance: 2, Version: 3})
+}
+
+// pipelined runs a transaction whose last statement travels with COMMIT.
+func pipelined(p *probe, conn dialects.Conn, first, last string) error {
+	defer conn.Release(false)
+	p.must(conn.Begin(p.ctx, begin(p.h.Dialect)), "begin")
+	_, err := conn.Exec(p.ctx, first, nil)
+	p.must(err, "exec")
+	if err = conn.(dialects.Pipeliner).Pipeline(p.ctx, []dialects.Call{{Text: last}, {Text: "COMMIT"}}); err != nil {
+		p.ok(conn.Rollback(p.ctx), "rollback")
+	}
+	return err
 }
 
 func caseRollback(p *probe) {

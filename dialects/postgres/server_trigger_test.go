@@ -7,6 +7,7 @@ import (
 
 	"github.com/occkit/occkit/dialects"
 	"github.com/occkit/occkit/dialects/dbtest"
+	"github.com/occkit/occkit/dialects/dialecttest/servertest"
 	"github.com/occkit/occkit/dialects/postgres"
 )
 
@@ -44,4 +45,27 @@ func TestTriggerCheck(t *testing.T) {
 			require.Equal(t, c.want, value[bool](s, text, args...))
 		})
 	}
+}
+
+// A trigger that is created after the question, and moves the version, makes the next
+// write of the row a conflict: nothing is overwritten.
+func TestServerTriggerComesLate(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(s *scene) {
+		c, mine := s.client(), servertest.Held(1)
+		require.NoError(s, c.Update(s.Context(), &mine))
+		require.EqualValues(s, 2, mine.Version)
+		s.trigger("BEFORE UPDATE ON accounts", "NEW.version := OLD.version + 5; RETURN NEW;")
+		mine.Balance = 7
+		require.NoError(s, c.Update(s.Context(), &mine))
+		current := account{ID: 1, Balance: 7, Version: 7}
+		s.holds(current)
+		mine.Balance = 8
+		servertest.Conflict(s, c.Update(s.Context(), &mine), current)
+		s.holds(current)
+		got, err := c.Mutate(s.Context(), 1, func(a *account) error { a.Balance++; return nil })
+		require.NoError(s, err)
+		s.holds(account{ID: 1, Balance: 8, Version: 12})
+		require.EqualValues(s, 8, got.Balance)
+	})
 }
